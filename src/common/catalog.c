@@ -1,0 +1,256 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *		Finding, reading and writing the tables of schema medsync.
+ *
+ * Stores nothing.  Tables are found by name on every call (two syscache
+ * look-ups), so that DROP EXTENSION and CREATE EXTENSION need no
+ * invalidation here.  Locks are those of the caller's table_open.  On a
+ * standby everything that reads works.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "common/catalog.h"
+#include "common/errors.h"
+
+Oid
+medsync_schema_oid(bool missing_ok)
+{
+	return get_namespace_oid(MEDSYNC_SCHEMA, missing_ok);
+}
+
+/* OID of a relation of schema medsync, or InvalidOid. */
+Oid
+medsync_relation_oid(const char *name)
+{
+	Oid			schema = medsync_schema_oid(true);
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+/* OID of a function of schema medsync that takes no arguments, or InvalidOid. */
+Oid
+medsync_function_oid(const char *name)
+{
+	oidvector  *no_args = buildoidvector(NULL, 0);
+	Oid			schema = medsync_schema_oid(true);
+
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum(name), PointerGetDatum(no_args),
+						   ObjectIdGetDatum(schema));
+}
+
+/* Open a table of schema medsync. */
+Relation
+medsync_open(const char *name, LOCKMODE lockmode)
+{
+	Oid			relid = medsync_relation_oid(name);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"%s.%s\" does not exist",
+						MEDSYNC_SCHEMA, name),
+				 errhint("Run CREATE EXTENSION medsync in this database.")));
+	return table_open(relid, lockmode);
+}
+
+/*
+ * Begin a scan that takes no predicate locks.
+ *
+ * The executor takes predicate locks for MVCC snapshots only, so the scan
+ * itself runs under SnapshotAny and every tuple is then checked against the
+ * wanted snapshot by scan_next.
+ */
+void
+medsync_scan_begin(MedsyncScan *scan, Relation heap, const char *index,
+				   Snapshot snapshot, int nkeys, ScanKey keys)
+{
+	memset(scan, 0, sizeof(*scan));
+	scan->heap = heap;
+	scan->snapshot = snapshot;
+	scan->direction = ForwardScanDirection;
+	scan->slot = table_slot_create(heap, NULL);
+	if (index != NULL)
+	{
+		Oid			indexoid = get_relname_relid(index,
+												 RelationGetNamespace(heap));
+
+		if (!OidIsValid(indexoid))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("index \"%s\" does not exist", index)));
+		scan->index = index_open(indexoid, AccessShareLock);
+		scan->index_scan = index_beginscan(heap, scan->index, SnapshotAny,
+										   nkeys, 0);
+		index_rescan(scan->index_scan, keys, nkeys, NULL, 0);
+	}
+	else
+		scan->heap_scan = table_beginscan_strat(heap, SnapshotAny,
+												nkeys, keys, true, false);
+}
+
+/* Is the slot's tuple visible to the scan's snapshot? */
+static bool
+scan_tuple_visible(MedsyncScan *scan)
+{
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) scan->slot;
+	HeapTuple	tuple = slot->base.tuple;
+	bool		visible;
+
+	LockBuffer(slot->buffer, BUFFER_LOCK_SHARE);
+	visible = HeapTupleSatisfiesVisibility(tuple, scan->snapshot,
+										   slot->buffer);
+	if (!visible && scan->own_changes &&
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+		visible = HeapTupleSatisfiesVisibility(tuple, SnapshotSelf,
+											   slot->buffer);
+	LockBuffer(slot->buffer, BUFFER_LOCK_UNLOCK);
+	return visible;
+}
+
+/* Next visible tuple, in place; valid until the next call.  NULL at the end. */
+HeapTuple
+medsync_scan_next(MedsyncScan *scan)
+{
+	for (;;)
+	{
+		bool		found;
+
+		if (scan->index_scan != NULL)
+			found = index_getnext_slot(scan->index_scan, scan->direction,
+									   scan->slot);
+		else
+			found = table_scan_getnextslot(scan->heap_scan, scan->direction,
+										   scan->slot);
+		if (!found)
+			return NULL;
+		if (scan_tuple_visible(scan))
+			return ExecFetchSlotHeapTuple(scan->slot, false, NULL);
+	}
+}
+
+void
+medsync_scan_end(MedsyncScan *scan)
+{
+	if (scan->index_scan != NULL)
+	{
+		index_endscan(scan->index_scan);
+		index_close(scan->index, AccessShareLock);
+	}
+	else
+		table_endscan(scan->heap_scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+}
+
+/*
+ * Insert a tuple and its index entries, without executor, triggers or
+ * snapshot, so that it works in a PRE_COMMIT callback.  The indexes of our
+ * tables are btrees over plain columns; a unique one is checked.  Where a
+ * table has partial indexes they share one predicate, and the caller says
+ * whether the tuple satisfies it.
+ */
+void
+medsync_insert_quietly(Relation heap, HeapTuple tuple, bool in_partial_indexes)
+{
+	List	   *indexes = RelationGetIndexList(heap);
+	ListCell   *cell;
+
+	heap_insert(heap, tuple, GetCurrentCommandId(true), 0, NULL);
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
+
+		if (in_partial_indexes ||
+			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
+		{
+			bool		unique = index->rd_index->indisunique;
+			IndexInfo  *info = makeNode(IndexInfo);
+			Datum		values[INDEX_MAX_KEYS];
+			bool		isnull[INDEX_MAX_KEYS];
+			int			i;
+
+			for (i = 0; i < index->rd_index->indnatts; i++)
+				values[i] = heap_getattr(tuple,
+										 index->rd_index->indkey.values[i],
+										 RelationGetDescr(heap), &isnull[i]);
+			index_insert(index, values, isnull, &tuple->t_self, heap,
+						 unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+						 false, info);
+			pfree(info);
+		}
+		index_close(index, RowExclusiveLock);
+	}
+	list_free(indexes);
+}
+
+/* Has the calling role, directly or not, the rights of the named role? */
+bool
+medsync_caller_is(const char *role)
+{
+	Oid			roleid = get_role_oid(role, true);
+
+	return superuser() ||
+		(OidIsValid(roleid) && has_privs_of_role(GetUserId(), roleid));
+}
+
+/*
+ * Become the extension's owner (who owns its schema) for catalog work that the
+ * caller was already found entitled to ask for.  The caller restores what is
+ * returned with SetUserIdAndSecContext(); an error restores it as well.
+ */
+void
+medsync_act_as_extension_owner(Oid *save_userid, int *save_sec_context)
+{
+	HeapTuple	tuple;
+	Oid			owner;
+
+	tuple = SearchSysCache1(NAMESPACEOID,
+							ObjectIdGetDatum(medsync_schema_oid(false)));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for schema %s", MEDSYNC_SCHEMA);
+	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+	ReleaseSysCache(tuple);
+
+	GetUserIdAndSecContext(save_userid, save_sec_context);
+	SetUserIdAndSecContext(owner,
+						   *save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/* Run one utility command; the text is ours, with quoted identifiers. */
+void
+medsync_spi_execute(const char *command)
+{
+	int			result;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	result = SPI_execute(command, false, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+}

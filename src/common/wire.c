@@ -1,0 +1,203 @@
+/*-------------------------------------------------------------------------
+ *
+ * wire.c
+ *		Reading and writing the byte formats of docs/formats.md.
+ *
+ * Stores nothing and takes no locks; see wire.h for the contract.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include "common/wire.h"
+#include "port/pg_bswap.h"
+
+#define MAX_VARINT_SIZE 10
+
+void
+medsync_wire_store_u32(uint8 *dst, uint32 value)
+{
+	value = pg_hton32(value);
+	memcpy(dst, &value, sizeof(value));
+}
+
+void
+medsync_wire_store_u64(uint8 *dst, uint64 value)
+{
+	value = pg_hton64(value);
+	memcpy(dst, &value, sizeof(value));
+}
+
+/* Encode a varint; dst has room for 10 bytes.  Returns the size used. */
+int
+medsync_wire_encode_varint(uint8 *dst, uint64 value)
+{
+	int			len = 0;
+
+	while (value >= 0x80)
+	{
+		dst[len++] = (uint8) (value | 0x80);
+		value >>= 7;
+	}
+	dst[len++] = (uint8) value;
+	return len;
+}
+
+void
+medsync_wire_put_u16(StringInfo buf, uint16 value)
+{
+	value = pg_hton16(value);
+	appendBinaryStringInfo(buf, (const char *) &value, sizeof(value));
+}
+
+void
+medsync_wire_put_u32(StringInfo buf, uint32 value)
+{
+	value = pg_hton32(value);
+	appendBinaryStringInfo(buf, (const char *) &value, sizeof(value));
+}
+
+void
+medsync_wire_put_u64(StringInfo buf, uint64 value)
+{
+	value = pg_hton64(value);
+	appendBinaryStringInfo(buf, (const char *) &value, sizeof(value));
+}
+
+void
+medsync_wire_put_varint(StringInfo buf, uint64 value)
+{
+	uint8		bytes[MAX_VARINT_SIZE];
+	int			len = medsync_wire_encode_varint(bytes, value);
+
+	appendBinaryStringInfo(buf, (const char *) bytes, len);
+}
+
+/* Signed numbers: 0, -1, 1, -2 ... become 0, 1, 2, 3 ... */
+void
+medsync_wire_put_zigzag(StringInfo buf, int64 value)
+{
+	medsync_wire_put_varint(buf, ((uint64) value << 1) ^ (uint64) (value >> 63));
+}
+
+void
+medsync_wire_put_bytes(StringInfo buf, const void *data, int len)
+{
+	appendBinaryStringInfo(buf, data, len);
+}
+
+/* A short text: varint length, then its bytes. */
+void
+medsync_wire_put_string(StringInfo buf, const char *text)
+{
+	size_t		len = strlen(text);
+
+	medsync_wire_put_varint(buf, len);
+	medsync_wire_put_bytes(buf, text, (int) len);
+}
+
+void
+medsync_wire_open(MedsyncReader *reader, const void *data, size_t len)
+{
+	reader->next = data;
+	reader->end = reader->next + len;
+	reader->failed = false;
+}
+
+/* Return the next len bytes in place, or NULL when they are not there. */
+const uint8 *
+medsync_wire_get_bytes(MedsyncReader *reader, size_t len)
+{
+	const uint8 *result = reader->next;
+
+	if (reader->failed || len > MEDSYNC_WIRE_LEFT(reader))
+	{
+		reader->failed = true;
+		return NULL;
+	}
+	reader->next += len;
+	return result;
+}
+
+uint8
+medsync_wire_get_u8(MedsyncReader *reader)
+{
+	const uint8 *bytes = medsync_wire_get_bytes(reader, 1);
+
+	return bytes ? *bytes : 0;
+}
+
+uint16
+medsync_wire_get_u16(MedsyncReader *reader)
+{
+	const uint8 *bytes = medsync_wire_get_bytes(reader, sizeof(uint16));
+	uint16		value = 0;
+
+	if (bytes)
+		memcpy(&value, bytes, sizeof(value));
+	return pg_ntoh16(value);
+}
+
+uint32
+medsync_wire_get_u32(MedsyncReader *reader)
+{
+	const uint8 *bytes = medsync_wire_get_bytes(reader, sizeof(uint32));
+	uint32		value = 0;
+
+	if (bytes)
+		memcpy(&value, bytes, sizeof(value));
+	return pg_ntoh32(value);
+}
+
+uint64
+medsync_wire_get_u64(MedsyncReader *reader)
+{
+	const uint8 *bytes = medsync_wire_get_bytes(reader, sizeof(uint64));
+	uint64		value = 0;
+
+	if (bytes)
+		memcpy(&value, bytes, sizeof(value));
+	return pg_ntoh64(value);
+}
+
+/*
+ * Read a varint.  A longer form than needed is malformed: one value has
+ * one encoding.
+ */
+uint64
+medsync_wire_get_varint(MedsyncReader *reader)
+{
+	uint64		value = 0;
+	int			shift;
+
+	for (shift = 0; shift < 64; shift += 7)
+	{
+		uint8		byte = medsync_wire_get_u8(reader);
+
+		if (reader->failed)
+			return 0;
+		if (shift == 63 && byte > 1)
+			break;
+		value |= (uint64) (byte & 0x7f) << shift;
+		if ((byte & 0x80) == 0)
+		{
+			if (byte == 0 && shift > 0)
+				break;
+			return value;
+		}
+	}
+	reader->failed = true;
+	return 0;
+}
+
+int64
+medsync_wire_get_zigzag(MedsyncReader *reader)
+{
+	uint64		value = medsync_wire_get_varint(reader);
+
+	return (int64) (value >> 1) ^ -(int64) (value & 1);
+}

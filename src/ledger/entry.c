@@ -1,0 +1,443 @@
+/*-------------------------------------------------------------------------
+ *
+ * entry.c
+ *		One ledger entry, and the packed rows that carry entries.
+ *
+ * Pure byte work: stores nothing, takes no locks, raises no error for what
+ * it reads (a malformed row makes the readers return false).
+ *
+ * A packed row's body is
+ *
+ *	version (1) | seed (16) | era | flush position | flush time |
+ *	session role | image seed (0 or 32) | entry count | entries
+ *
+ * The seed is a MAC over everything else in the row under a key of the
+ * ledger, so that it serves twice: it is unpredictable to outsiders, as
+ * the salts derived from it must be, and it shows a row that was edited
+ * before it was sealed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include "ledger/entry.h"
+
+#define PACKED_VERSION		1
+#define ENTRY_VERSION		1
+#define ENTRY_ALGORITHM		1	/* SHA-256, HMAC-SHA-256, AES-256-GCM */
+#define LEAF_VERSION		1
+
+#define PACKED_WITH_IMAGES	0x01
+
+static const char *const operation_names[] = {
+	[MEDSYNC_OP_INSERT] = "insert",
+	[MEDSYNC_OP_UPDATE] = "update",
+	[MEDSYNC_OP_UPDATE_OUT] = "update_out",
+	[MEDSYNC_OP_UPDATE_IN] = "update_in",
+	[MEDSYNC_OP_DELETE] = "delete",
+	[MEDSYNC_OP_BASELINE] = "baseline",
+	[MEDSYNC_OP_REBASELINE] = "rebaseline",
+	[MEDSYNC_OP_TRUNCATE] = "truncate",
+	[MEDSYNC_OP_DDL] = "ddl",
+	[MEDSYNC_OP_READ] = "read",
+	[MEDSYNC_OP_DENIED] = "denied",
+	[MEDSYNC_OP_ERASE] = "erase",
+	[MEDSYNC_OP_ERA] = "era",
+	[MEDSYNC_OP_INDEX] = "index"
+};
+
+/* The operation's word, or NULL for a number that means nothing. */
+const char *
+medsync_operation_name(uint8 operation)
+{
+	return operation < lengthof(operation_names) ?
+		operation_names[operation] : NULL;
+}
+
+/* Write a packed row's header; its seed is filled in when the row is full. */
+void
+medsync_packed_begin(StringInfo body, const MedsyncPackedHeader *header)
+{
+	appendStringInfoChar(body, PACKED_VERSION);
+	medsync_wire_put_bytes(body, header->seed, MEDSYNC_SEED_SIZE);
+	appendStringInfoChar(body, header->image_seed ? PACKED_WITH_IMAGES : 0);
+	medsync_wire_put_varint(body, header->era_number);
+	if (header->era_number == 0)
+		medsync_wire_put_bytes(body, header->era_id, MEDSYNC_ID_SIZE);
+	medsync_wire_put_varint(body, header->flush_position);
+	medsync_wire_put_u64(body, (uint64) header->flush_time);
+	medsync_wire_put_varint(body, header->session_role_len);
+	medsync_wire_put_bytes(body, header->session_role,
+						   header->session_role_len);
+	if (header->image_seed)
+		medsync_wire_put_bytes(body, header->image_seed,
+							   MEDSYNC_IMAGE_SEED_SIZE);
+	medsync_wire_put_varint(body, header->entry_count);
+}
+
+/* What the first entry of a packed row is delta-coded against. */
+void
+medsync_packed_first(MedsyncEntry *previous, const MedsyncPackedHeader *header)
+{
+	memset(previous, 0, sizeof(*previous));
+	previous->ordinal = header->ordinal - 1;
+	previous->statement_time = header->flush_time;
+	previous->role = header->session_role;
+	previous->role_len = header->session_role_len;
+}
+
+/*
+ * Append one entry in packed form, leaving out what equals the previous
+ * one, and make it the previous one.  The statement time is written as its
+ * distance from the previous entry's.
+ */
+void
+medsync_packed_add(StringInfo body, MedsyncEntry *previous,
+				   const MedsyncEntry *entry)
+{
+	uint32		flags = entry->fields & ~(MEDSYNC_HAS_KEY_ID);
+	uint64		gap = entry->ordinal - previous->ordinal - 1;
+
+	if (entry->operation != previous->operation)
+		flags |= MEDSYNC_HAS_OPERATION;
+	if (entry->table != previous->table ||
+		entry->manifest != previous->manifest)
+		flags |= MEDSYNC_HAS_TABLE;
+	if (entry->command != previous->command)
+		flags |= MEDSYNC_HAS_COMMAND;
+	if (entry->statement_time != previous->statement_time)
+		flags |= MEDSYNC_HAS_STATEMENT_TIME;
+	if (gap != 0)
+		flags |= MEDSYNC_HAS_ORDINAL_GAP;
+	if (entry->role_len != previous->role_len ||
+		memcmp(entry->role, previous->role, entry->role_len) != 0)
+		flags |= MEDSYNC_HAS_ROLE;
+	if (memcmp(entry->key_id, previous->key_id, MEDSYNC_ID_SIZE) != 0)
+		flags |= MEDSYNC_HAS_KEY_ID;
+
+	medsync_wire_put_varint(body, flags);
+	if (flags & MEDSYNC_HAS_OPERATION)
+		appendStringInfoChar(body, entry->operation);
+	if (flags & MEDSYNC_HAS_TABLE)
+	{
+		medsync_wire_put_varint(body, entry->table);
+		medsync_wire_put_varint(body, entry->manifest);
+	}
+	if (flags & MEDSYNC_HAS_COMMAND)
+		medsync_wire_put_varint(body, entry->command);
+	if (flags & MEDSYNC_HAS_STATEMENT_TIME)
+		medsync_wire_put_zigzag(body, previous->statement_time -
+								entry->statement_time);
+	if (flags & MEDSYNC_HAS_ORDINAL_GAP)
+		medsync_wire_put_varint(body, gap);
+	if (flags & MEDSYNC_HAS_ROLE)
+	{
+		medsync_wire_put_varint(body, entry->role_len);
+		medsync_wire_put_bytes(body, entry->role, entry->role_len);
+	}
+	if (flags & MEDSYNC_HAS_KEY_ID)
+		medsync_wire_put_bytes(body, entry->key_id, MEDSYNC_ID_SIZE);
+	if (flags & MEDSYNC_HAS_ROW_KEY)
+		medsync_wire_put_bytes(body, entry->row_key, MEDSYNC_ID_SIZE);
+	if (flags & MEDSYNC_HAS_OLD)
+		medsync_wire_put_bytes(body, entry->old_commitment, MEDSYNC_HASH_SIZE);
+	if (flags & MEDSYNC_HAS_NEW)
+		medsync_wire_put_bytes(body, entry->new_commitment, MEDSYNC_HASH_SIZE);
+	if (flags & MEDSYNC_HAS_IMAGE)
+	{
+		medsync_wire_put_varint(body, entry->image_len);
+		medsync_wire_put_bytes(body, entry->image, (int) entry->image_len);
+	}
+	if (flags & MEDSYNC_HAS_LARGE_IMAGE)
+	{
+		medsync_wire_put_bytes(body, entry->image, MEDSYNC_IMAGE_SEED_SIZE);
+		medsync_wire_put_varint(body, entry->image_len);
+	}
+	if (flags & MEDSYNC_HAS_PERSON)
+		medsync_wire_put_bytes(body, entry->person, MEDSYNC_ID_SIZE);
+	if (flags & MEDSYNC_HAS_SIGNATURE)
+	{
+		medsync_wire_put_bytes(body, entry->signer, MEDSYNC_ID_SIZE);
+		medsync_wire_put_bytes(body, entry->signature_digest,
+							   MEDSYNC_HASH_SIZE);
+	}
+	if (flags & MEDSYNC_HAS_OBJECT)
+		medsync_wire_put_bytes(body, entry->object, MEDSYNC_HASH_SIZE);
+	if (flags & MEDSYNC_HAS_DETAIL)
+	{
+		medsync_wire_put_varint(body, entry->detail_len);
+		medsync_wire_put_bytes(body, entry->detail, entry->detail_len);
+	}
+	*previous = *entry;
+}
+
+/* The seed that belongs to a packed row; its body's own seed is left out. */
+void
+medsync_packed_seed(const uint8 *seed_key, const uint8 *ledger_id,
+					uint64 xid, uint64 ordinal,
+					const uint8 *body, size_t len, uint8 *seed)
+{
+	static MedsyncHmac *hmac = NULL;
+	uint8		mac[MEDSYNC_HASH_SIZE];
+	uint8		place[16];
+
+	if (hmac == NULL)
+		hmac = medsync_hmac_create();
+	medsync_wire_store_u64(place, xid);
+	medsync_wire_store_u64(place + 8, ordinal);
+	medsync_hmac_start(hmac, seed_key, MEDSYNC_KEY_SIZE);
+	medsync_hmac_update(hmac, ledger_id, MEDSYNC_ID_SIZE);
+	medsync_hmac_update(hmac, place, sizeof(place));
+	medsync_hmac_update(hmac, body, 1);
+	medsync_hmac_update(hmac, body + 1 + MEDSYNC_SEED_SIZE,
+						len - 1 - MEDSYNC_SEED_SIZE);
+	medsync_hmac_finish(hmac, mac);
+	memcpy(seed, mac, MEDSYNC_SEED_SIZE);
+}
+
+static void
+read_fixed(MedsyncReader *reader, uint8 *dst, size_t len)
+{
+	const uint8 *bytes = medsync_wire_get_bytes(reader, len);
+
+	if (bytes)
+		memcpy(dst, bytes, len);
+	else
+		memset(dst, 0, len);
+}
+
+/* Read a u32 that is written as a varint. */
+static uint32
+read_u32(MedsyncReader *reader)
+{
+	uint64		value = medsync_wire_get_varint(reader);
+
+	if (value > PG_UINT32_MAX)
+		reader->failed = true;
+	return (uint32) value;
+}
+
+/* Open a packed row and read its header; false if it is malformed. */
+bool
+medsync_packed_open(MedsyncPackedReader *packed, uint64 xid, uint64 ordinal,
+					const uint8 *body, size_t len)
+{
+	MedsyncPackedHeader *header = &packed->header;
+	MedsyncReader *reader = &packed->reader;
+	uint8		flags;
+
+	memset(header, 0, sizeof(*header));
+	header->xid = xid;
+	header->ordinal = ordinal;
+	packed->entries_read = 0;
+	medsync_wire_open(reader, body, len);
+	if (medsync_wire_get_u8(reader) != PACKED_VERSION)
+		return false;
+	read_fixed(reader, header->seed, MEDSYNC_SEED_SIZE);
+	flags = medsync_wire_get_u8(reader);
+	if (flags & ~PACKED_WITH_IMAGES)
+		return false;
+	header->era_number = medsync_wire_get_varint(reader);
+	if (header->era_number == 0)
+		read_fixed(reader, header->era_id, MEDSYNC_ID_SIZE);
+	header->flush_position = medsync_wire_get_varint(reader);
+	header->flush_time = (int64) medsync_wire_get_u64(reader);
+	header->session_role_len = (int) read_u32(reader);
+	header->session_role = (const char *)
+		medsync_wire_get_bytes(reader, header->session_role_len);
+	if (flags & PACKED_WITH_IMAGES)
+		header->image_seed = medsync_wire_get_bytes(reader,
+													MEDSYNC_IMAGE_SEED_SIZE);
+	header->entry_count = medsync_wire_get_varint(reader);
+	if (header->entry_count == 0 || header->session_role_len > PG_UINT16_MAX)
+		reader->failed = true;
+	medsync_packed_first(&packed->entry, header);
+	return !reader->failed;
+}
+
+/* Read the image part of an entry. */
+static void
+read_image(MedsyncReader *reader, MedsyncEntry *entry, uint32 flags)
+{
+	entry->image = NULL;
+	entry->image_len = 0;
+	if (flags & MEDSYNC_HAS_IMAGE)
+	{
+		entry->image_len = medsync_wire_get_varint(reader);
+		entry->image = medsync_wire_get_bytes(reader, entry->image_len);
+	}
+	if (flags & MEDSYNC_HAS_LARGE_IMAGE)
+	{
+		entry->image = medsync_wire_get_bytes(reader, MEDSYNC_IMAGE_SEED_SIZE);
+		entry->image_len = medsync_wire_get_varint(reader);
+	}
+	if ((flags & MEDSYNC_HAS_IMAGE) && (flags & MEDSYNC_HAS_LARGE_IMAGE))
+		reader->failed = true;
+}
+
+/*
+ * Read the next entry into reader->entry.  False at the end of the row and
+ * when it is malformed; packed->reader.failed tells which.
+ */
+bool
+medsync_packed_next(MedsyncPackedReader *packed)
+{
+	static const uint8 no_key[MEDSYNC_ID_SIZE] = {0};
+	MedsyncReader *reader = &packed->reader;
+	MedsyncEntry *entry = &packed->entry;
+	uint64		flags;
+
+	if (packed->entries_read == packed->header.entry_count)
+	{
+		if (MEDSYNC_WIRE_LEFT(reader) != 0)
+			reader->failed = true;
+		return false;
+	}
+	flags = medsync_wire_get_varint(reader);
+	if (flags & ~(uint64) MEDSYNC_HAS_ALL)
+		reader->failed = true;
+	if (flags & MEDSYNC_HAS_OPERATION)
+		entry->operation = medsync_wire_get_u8(reader);
+	if (flags & MEDSYNC_HAS_TABLE)
+	{
+		entry->table = read_u32(reader);
+		entry->manifest = read_u32(reader);
+	}
+	if (flags & MEDSYNC_HAS_COMMAND)
+		entry->command = read_u32(reader);
+	if (flags & MEDSYNC_HAS_STATEMENT_TIME)
+		entry->statement_time = (int64) ((uint64) entry->statement_time -
+										 (uint64) medsync_wire_get_zigzag(reader));
+	entry->ordinal++;
+	if (flags & MEDSYNC_HAS_ORDINAL_GAP)
+		entry->ordinal += medsync_wire_get_varint(reader);
+	if (flags & MEDSYNC_HAS_ROLE)
+	{
+		entry->role_len = (int) read_u32(reader);
+		entry->role = (const char *)
+			medsync_wire_get_bytes(reader, entry->role_len);
+		if (entry->role_len > PG_UINT16_MAX)
+			reader->failed = true;
+	}
+	if (flags & MEDSYNC_HAS_KEY_ID)
+		read_fixed(reader, entry->key_id, MEDSYNC_ID_SIZE);
+	if (flags & MEDSYNC_HAS_ROW_KEY)
+		read_fixed(reader, entry->row_key, MEDSYNC_ID_SIZE);
+	if (flags & MEDSYNC_HAS_OLD)
+		read_fixed(reader, entry->old_commitment, MEDSYNC_HASH_SIZE);
+	if (flags & MEDSYNC_HAS_NEW)
+		read_fixed(reader, entry->new_commitment, MEDSYNC_HASH_SIZE);
+	read_image(reader, entry, flags);
+	if (flags & MEDSYNC_HAS_PERSON)
+		read_fixed(reader, entry->person, MEDSYNC_ID_SIZE);
+	if (flags & MEDSYNC_HAS_SIGNATURE)
+	{
+		read_fixed(reader, entry->signer, MEDSYNC_ID_SIZE);
+		read_fixed(reader, entry->signature_digest, MEDSYNC_HASH_SIZE);
+	}
+	if (flags & MEDSYNC_HAS_OBJECT)
+		read_fixed(reader, entry->object, MEDSYNC_HASH_SIZE);
+	if (flags & MEDSYNC_HAS_DETAIL)
+	{
+		entry->detail_len = (int) read_u32(reader);
+		entry->detail = medsync_wire_get_bytes(reader, entry->detail_len);
+		if (entry->detail_len > MEDSYNC_DETAIL_MAX)
+			reader->failed = true;
+	}
+	entry->fields = (uint32) flags & ~(MEDSYNC_HAS_KEY_ID);
+	if (memcmp(entry->key_id, no_key, MEDSYNC_ID_SIZE) != 0)
+		entry->fields |= MEDSYNC_HAS_KEY_ID;
+	packed->entries_read++;
+	return !reader->failed;
+}
+
+/* Append the full encoding of an entry: what its leaf commits to. */
+void
+medsync_entry_encode(StringInfo buf, const uint8 *era_id,
+					 const MedsyncPackedHeader *header,
+					 const MedsyncEntry *entry)
+{
+	uint32		fields = entry->fields & MEDSYNC_ENTRY_FIELDS;
+
+	appendStringInfoChar(buf, ENTRY_VERSION);
+	appendStringInfoChar(buf, ENTRY_ALGORITHM);
+	medsync_wire_put_bytes(buf, era_id, MEDSYNC_ID_SIZE);
+	medsync_wire_put_u64(buf, header->xid);
+	medsync_wire_put_u64(buf, entry->ordinal);
+	medsync_wire_put_u64(buf, header->flush_position);
+	medsync_wire_put_u64(buf, (uint64) header->flush_time);
+	medsync_wire_put_u64(buf, (uint64) entry->statement_time);
+	appendStringInfoChar(buf, entry->operation);
+	medsync_wire_put_u32(buf, entry->table);
+	medsync_wire_put_u32(buf, entry->manifest);
+	medsync_wire_put_u32(buf, entry->command);
+	medsync_wire_put_u32(buf, fields);
+	medsync_wire_put_u16(buf, header->session_role_len);
+	medsync_wire_put_bytes(buf, header->session_role,
+						   header->session_role_len);
+	medsync_wire_put_u16(buf, entry->role_len);
+	medsync_wire_put_bytes(buf, entry->role, entry->role_len);
+	if (fields & MEDSYNC_HAS_KEY_ID)
+		medsync_wire_put_bytes(buf, entry->key_id, MEDSYNC_ID_SIZE);
+	if (fields & MEDSYNC_HAS_ROW_KEY)
+		medsync_wire_put_bytes(buf, entry->row_key, MEDSYNC_ID_SIZE);
+	if (fields & MEDSYNC_HAS_OLD)
+		medsync_wire_put_bytes(buf, entry->old_commitment, MEDSYNC_HASH_SIZE);
+	if (fields & MEDSYNC_HAS_NEW)
+		medsync_wire_put_bytes(buf, entry->new_commitment, MEDSYNC_HASH_SIZE);
+	if (fields & MEDSYNC_HAS_PERSON)
+		medsync_wire_put_bytes(buf, entry->person, MEDSYNC_ID_SIZE);
+	if (fields & MEDSYNC_HAS_SIGNATURE)
+	{
+		medsync_wire_put_bytes(buf, entry->signer, MEDSYNC_ID_SIZE);
+		medsync_wire_put_bytes(buf, entry->signature_digest,
+							   MEDSYNC_HASH_SIZE);
+	}
+	if (fields & MEDSYNC_HAS_OBJECT)
+		medsync_wire_put_bytes(buf, entry->object, MEDSYNC_HASH_SIZE);
+	if (fields & MEDSYNC_HAS_DETAIL)
+	{
+		medsync_wire_put_u16(buf, entry->detail_len);
+		medsync_wire_put_bytes(buf, entry->detail, entry->detail_len);
+	}
+}
+
+/*
+ * The leaf data of an entry: version byte and SHA-256(salt || entry), with
+ * salt = HMAC-SHA-256(seed of its packed row, ordinal).  scratch is reused.
+ */
+void
+medsync_entry_leaf(StringInfo scratch, const uint8 *era_id,
+				   const MedsyncPackedHeader *header,
+				   const MedsyncEntry *entry, uint8 *leaf)
+{
+	static MedsyncHmac *hmac = NULL;
+	static uint8 hmac_key[MEDSYNC_SEED_SIZE];
+	static bool hmac_keyed = false;
+	uint8		salt[MEDSYNC_HASH_SIZE];
+	uint8		ordinal[8];
+
+	if (hmac == NULL)
+		hmac = medsync_hmac_create();
+	if (hmac_keyed && memcmp(hmac_key, header->seed, MEDSYNC_SEED_SIZE) == 0)
+		medsync_hmac_start(hmac, NULL, 0);
+	else
+	{
+		medsync_hmac_start(hmac, header->seed, MEDSYNC_SEED_SIZE);
+		memcpy(hmac_key, header->seed, MEDSYNC_SEED_SIZE);
+		hmac_keyed = true;
+	}
+	medsync_wire_store_u64(ordinal, entry->ordinal);
+	medsync_hmac_update(hmac, ordinal, sizeof(ordinal));
+	medsync_hmac_finish(hmac, salt);
+
+	resetStringInfo(scratch);
+	medsync_wire_put_bytes(scratch, salt, sizeof(salt));
+	medsync_entry_encode(scratch, era_id, header, entry);
+	leaf[0] = LEAF_VERSION;
+	medsync_sha256(scratch->data, scratch->len, leaf + 1);
+}

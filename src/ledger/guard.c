@@ -1,0 +1,513 @@
+/*-------------------------------------------------------------------------
+ *
+ * guard.c
+ *		Event triggers that refuse what would bypass the row triggers.
+ *
+ * The guards do not parse commands.  At ddl_command_start they note what
+ * each tracked table looks like, at ddl_command_end they compare: a trigger
+ * that stood must stand, a column must keep its type, a new one must be
+ * nullable and without a default.  What is allowed (a new name, a new
+ * column) becomes a new manifest.  sql_drop and table_rewrite see what only
+ * the server knows.
+ *
+ * A table is guarded from the moment its number is open and its capture
+ * trigger is enabled ALWAYS, so the guards are inert while a dump is being
+ * restored, and let go after untrack().  They refuse superusers too; what is
+ * done while they are disabled, verify finds.
+ *
+ * Nothing is stored but manifests.  Locks: none beyond the command's own,
+ * and the registration lock for a new partition.  The notes live in memory
+ * until the command ends; after an error the next transaction drops them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_type.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+
+#include "common/catalog.h"
+#include "common/errors.h"
+#include "ledger/canonical.h"
+#include "ledger/track.h"
+
+/* What a tracked table looked like when a command began */
+typedef struct GuardedTable
+{
+	Oid			relid;
+	Oid			schema;
+	MedsyncTable *table;
+	bool		truncate_guard; /* its truncate trigger stood */
+	TupleDesc	desc;
+} GuardedTable;
+
+/* The notes of one command; commands can nest */
+typedef struct GuardNotes
+{
+	Node	   *command;
+	List	   *tables;			/* of GuardedTable */
+} GuardNotes;
+
+static List *notes_stack = NIL; /* innermost first */
+static MemoryContext notes_context = NULL;
+static LocalTransactionId notes_lxid = InvalidLocalTransactionId;
+
+PG_FUNCTION_INFO_V1(medsync_guard_start);
+PG_FUNCTION_INFO_V1(medsync_guard_end);
+PG_FUNCTION_INFO_V1(medsync_guard_drop);
+PG_FUNCTION_INFO_V1(medsync_guard_rewrite);
+
+static EventTriggerData *
+event_data(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("a guard can only be called as an event trigger")));
+	return (EventTriggerData *) fcinfo->context;
+}
+
+static void
+refuse(const char *table, const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MEDSYNC_TRACKED),
+			 errmsg("cannot do this to table \"%s\" because it is tracked",
+					table),
+			 errdetail_internal("%s", detail),
+			 errhint("%s", hint)));
+}
+
+#define UNTRACK_HINT "Call medsync.untrack() first; what was recorded stays."
+
+/* Do we hold a lock on the relation that keeps others from altering it? */
+static bool
+locked_by_us(Oid relid)
+{
+	LOCKTAG		tag;
+	LOCKMODE	mode;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	for (mode = ShareUpdateExclusiveLock; mode <= AccessExclusiveLock; mode++)
+		if (medsync_lock_held(&tag, mode))
+			return true;
+	return false;
+}
+
+/* Every tracked table whose capture trigger stands, as it is now. */
+static List *
+guarded_tables(void)
+{
+	List	   *result = NIL;
+	ListCell   *cell;
+
+	foreach(cell, medsync_tables(SnapshotSelf))
+	{
+		MedsyncTable *table = lfirst(cell);
+		Oid			relid = table->tracked ?
+			medsync_table_relid(table) : InvalidOid;
+		GuardedTable *guarded;
+		Relation	rel;
+
+		if (!OidIsValid(relid))
+			continue;
+		rel = try_relation_open(relid, AccessShareLock);
+		if (rel == NULL)
+			continue;
+		if (medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture"))
+		{
+			guarded = palloc0(sizeof(GuardedTable));
+			guarded->relid = relid;
+			guarded->schema = RelationGetNamespace(rel);
+			guarded->table = table;
+			guarded->truncate_guard =
+				medsync_trigger_stands(rel, MEDSYNC_TRUNCATE_TRIGGER,
+									   "_truncate");
+			guarded->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+			result = lappend(result, guarded);
+		}
+		relation_close(rel, AccessShareLock);
+	}
+	return result;
+}
+
+/* Refuse a change of a type that a tracked column is built of. */
+static void
+check_type_unused(List *tables, Oid type)
+{
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		GuardedTable *guarded = lfirst(cell);
+		int			i;
+
+		for (i = 0; i < guarded->desc->natts; i++)
+		{
+			Form_pg_attribute att = TupleDescAttr(guarded->desc, i);
+
+			if (att->attisdropped || att->atttypid < FirstNormalObjectId)
+				continue;
+			if (medsync_codec_uses_type(medsync_codec_create(att->atttypid,
+															 NameStr(att->attname),
+															 CurrentMemoryContext),
+										type))
+				refuse(guarded->table->table_name,
+					   psprintf("Its column \"%s\" has values of type \"%s\".",
+								NameStr(att->attname),
+								format_type_be(type)),
+					   UNTRACK_HINT);
+		}
+	}
+}
+
+/* A change of the shape of a composite type, or of a table's row type. */
+static void
+check_row_type(List *tables, const AlterTableStmt *stmt)
+{
+	bool		shape_changes = false;
+	ListCell   *cell;
+	Oid			relid;
+	Oid			type;
+
+	foreach(cell, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, cell);
+
+		if (cmd->subtype == AT_AddColumn || cmd->subtype == AT_DropColumn ||
+			cmd->subtype == AT_AlterColumnType)
+			shape_changes = true;
+	}
+	if (!shape_changes)
+		return;
+	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	type = OidIsValid(relid) ? get_rel_type_id(relid) : InvalidOid;
+	if (OidIsValid(type))
+		check_type_unused(tables, type);
+}
+
+/* What must be refused before it happens. */
+static void
+check_command(List *tables, Node *command)
+{
+	if (tables == NIL)
+		return;
+	if (IsA(command, AlterEnumStmt) &&
+		((AlterEnumStmt *) command)->oldVal != NULL)
+	{
+		TypeName   *name = makeTypeNameFromNameList(((AlterEnumStmt *) command)->typeName);
+		Oid			type = LookupTypeNameOid(NULL, name, true);
+
+		if (OidIsValid(type))
+			check_type_unused(tables, type);
+	}
+	else if (IsA(command, AlterTableStmt))
+		check_row_type(tables, (AlterTableStmt *) command);
+	else if (IsA(command, DropStmt) &&
+			 ((DropStmt *) command)->removeType == OBJECT_EXTENSION)
+	{
+		ListCell   *cell;
+
+		foreach(cell, ((DropStmt *) command)->objects)
+			if (strcmp(strVal(lfirst(cell)), "medsync") == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_MEDSYNC_TRACKED),
+						 errmsg("cannot drop extension medsync while tables are tracked"),
+						 errhint("Call medsync.untrack() for each table of view medsync.tracked first.")));
+	}
+	else if (IsA(command, AlterExtensionContentsStmt) &&
+			 strcmp(((AlterExtensionContentsStmt *) command)->extname,
+					"medsync") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_TRACKED),
+				 errmsg("cannot change the members of extension medsync while tables are tracked")));
+}
+
+/* Could this command alter a tracked table, its name or its triggers? */
+static bool
+command_matters(Node *command)
+{
+	switch (nodeTag(command))
+	{
+		case T_AlterTableStmt:
+		case T_AlterTableMoveAllStmt:
+		case T_RenameStmt:
+		case T_AlterObjectSchemaStmt:
+		case T_CreateTrigStmt:
+		case T_CreateStmt:
+		case T_AlterEnumStmt:
+		case T_DropStmt:
+		case T_AlterExtensionContentsStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* medsync._guard_start(): note what tracked tables look like. */
+Datum
+medsync_guard_start(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *data = event_data(fcinfo);
+	MemoryContext oldcontext;
+	GuardNotes *notes;
+
+	if (!command_matters(data->parsetree))
+		PG_RETURN_NULL();
+	if (notes_context == NULL)
+		notes_context = AllocSetContextCreate(TopMemoryContext,
+											  "medsync guard notes",
+											  ALLOCSET_DEFAULT_SIZES);
+	if (notes_lxid != MEDSYNC_LOCAL_XID)
+	{
+		MemoryContextReset(notes_context);
+		notes_stack = NIL;
+		notes_lxid = MEDSYNC_LOCAL_XID;
+	}
+	oldcontext = MemoryContextSwitchTo(notes_context);
+	notes = palloc0(sizeof(GuardNotes));
+	notes->command = data->parsetree;
+	notes->tables = guarded_tables();
+	notes_stack = lcons(notes, notes_stack);
+	MemoryContextSwitchTo(oldcontext);
+	check_command(notes->tables, data->parsetree);
+	PG_RETURN_NULL();
+}
+
+/* The notes of a command; those of commands inside it that failed go. */
+static GuardNotes *
+pop_notes(Node *command)
+{
+	while (notes_lxid == MEDSYNC_LOCAL_XID && notes_stack != NIL)
+	{
+		GuardNotes *notes = linitial(notes_stack);
+
+		notes_stack = list_delete_first(notes_stack);
+		if (notes->command == command)
+			return notes;
+	}
+	return NULL;
+}
+
+/* Compare the columns with what was noted; rename them in the manifest. */
+static void
+check_columns(const GuardedTable *before, Relation rel,
+			  MedsyncManifest *manifest)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	const char *table = before->table->table_name;
+	List	   *renamed = NIL;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute old;
+
+		if (i >= before->desc->natts)
+		{
+			if (att->atthasdef || att->atthasmissing || att->attidentity ||
+				att->attgenerated)
+				refuse(table,
+					   psprintf("The new column \"%s\" would give rows values that nobody entered.",
+								NameStr(att->attname)),
+					   "Add a nullable column without default; set the default afterwards, and update the rows.");
+			medsync_codec_create(att->atttypid, NameStr(att->attname),
+								 CurrentMemoryContext);
+			continue;
+		}
+		old = TupleDescAttr(before->desc, i);
+		if (old->attisdropped)
+			continue;
+		if (att->attisdropped)
+			refuse(table, psprintf("Its column \"%s\" would go.",
+								   NameStr(old->attname)), UNTRACK_HINT);
+		if (att->atttypid != old->atttypid)
+			refuse(table, psprintf("The type of column \"%s\" would change.",
+								   NameStr(old->attname)), UNTRACK_HINT);
+		if (strcmp(NameStr(att->attname), NameStr(old->attname)) != 0)
+		{
+			MedsyncColumn *column = unconstify(MedsyncColumn *,
+											   medsync_manifest_column(manifest, NameStr(old->attname)));
+
+			/* set apart, so that two columns can swap their names */
+			if (column != NULL)
+				renamed = list_concat(renamed,
+									  list_make2(column, NameStr(att->attname)));
+		}
+	}
+	for (i = 0; i + 1 < list_length(renamed); i += 2)
+		((MedsyncColumn *) list_nth(renamed, i))->name =
+			pstrdup((char *) list_nth(renamed, i + 1));
+}
+
+/* Compare one tracked table with what was noted, and follow its changes. */
+static void
+check_table(const GuardedTable *before)
+{
+	Relation	rel = try_relation_open(before->relid, AccessShareLock);
+	MedsyncManifest *manifest;
+	char	   *content;
+
+	if (rel == NULL)
+		return;					/* dropped: guard_drop has said what it thinks */
+	if (!medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture") ||
+		(before->truncate_guard &&
+		 !medsync_trigger_stands(rel, MEDSYNC_TRUNCATE_TRIGGER, "_truncate")))
+		refuse(before->table->table_name,
+			   "Its medsync triggers must stay as they are.", UNTRACK_HINT);
+	manifest = medsync_manifest_load(before->table->number,
+									 before->table->manifest_version);
+	if (manifest == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+				 errmsg("the ledger's manifest of table \"%s\" is missing",
+						before->table->table_name)));
+	content = medsync_manifest_write(manifest);
+	check_columns(before, rel, manifest);
+	medsync_manifest_refresh(manifest, rel);
+	if (strcmp(content, medsync_manifest_write(manifest)) != 0)
+	{
+		manifest->version++;
+		medsync_manifest_store(manifest);
+	}
+	relation_close(rel, NoLock);
+}
+
+/* Enter partitions that a tracked table has got, and theirs. */
+static void
+register_new_partitions(Oid parent)
+{
+	ListCell   *cell;
+
+	if (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE)
+		return;
+	foreach(cell, find_inheritance_children(parent, AccessShareLock))
+	{
+		Relation	rel = relation_open(lfirst_oid(cell), AccessShareLock);
+		bool		known = medsync_table_of(rel) != NULL;
+		MedsyncTable *table;
+
+		relation_close(rel, NoLock);
+		if (known)
+			continue;
+		rel = relation_open(parent, NoLock);
+		table = medsync_table_of(rel);
+		relation_close(rel, NoLock);
+		medsync_register_partition(lfirst_oid(cell),
+								   medsync_manifest_load(table->number,
+														 table->manifest_version));
+		register_new_partitions(lfirst_oid(cell));
+	}
+}
+
+/* Is every table of a schema affected by this command? */
+static bool
+schema_renamed(Node *command, Oid schema)
+{
+	return IsA(command, RenameStmt) &&
+		((RenameStmt *) command)->renameType == OBJECT_SCHEMA &&
+		get_namespace_oid(((RenameStmt *) command)->newname, true) == schema;
+}
+
+/* medsync._guard_end(): compare with what was noted. */
+Datum
+medsync_guard_end(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *data = event_data(fcinfo);
+	GuardNotes *notes = pop_notes(data->parsetree);
+	ListCell   *cell;
+
+	if (notes == NULL)
+		PG_RETURN_NULL();
+	foreach(cell, notes->tables)
+	{
+		GuardedTable *guarded = lfirst(cell);
+
+		if (locked_by_us(guarded->relid) ||
+			schema_renamed(data->parsetree, guarded->schema))
+		{
+			check_table(guarded);
+			register_new_partitions(guarded->relid);
+		}
+	}
+	PG_RETURN_NULL();
+}
+
+/* medsync._guard_drop(): nothing of a tracked table may be dropped. */
+Datum
+medsync_guard_drop(PG_FUNCTION_ARGS)
+{
+	uint64		i;
+
+	(void) event_data(fcinfo);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute("SELECT address_names[1], address_names[2], object_type"
+					" FROM pg_catalog.pg_event_trigger_dropped_objects()"
+					" WHERE object_type OPERATOR(pg_catalog.=) 'table column'"
+					" OR (object_type OPERATOR(pg_catalog.=) 'trigger'"
+					" AND address_names[3] OPERATOR(pg_catalog.=)"
+					" ANY (ARRAY['" MEDSYNC_CAPTURE_TRIGGER "', '"
+					MEDSYNC_TRUNCATE_TRIGGER "']))",
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read dropped objects");
+	for (i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		char	   *schema = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
+		char	   *table = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
+		char	   *type = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
+
+		if (schema != NULL && table != NULL &&
+			medsync_table_by_name(schema, table, true) != NULL)
+			refuse(table,
+				   strcmp(type, "trigger") == 0 ?
+				   "The table, or its medsync trigger, would go." :
+				   "A column of it would go.",
+				   UNTRACK_HINT);
+	}
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+	PG_RETURN_NULL();
+}
+
+/* medsync._guard_rewrite(): no rewrite of a tracked table's values. */
+Datum
+medsync_guard_rewrite(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	Oid			relid;
+
+	(void) event_data(fcinfo);
+	relid = DatumGetObjectId(DirectFunctionCall1(pg_event_trigger_table_rewrite_oid,
+												 (Datum) 0));
+	rel = relation_open(relid, AccessShareLock);
+	if (medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture") &&
+		medsync_table_of(rel) != NULL)
+		refuse(RelationGetRelationName(rel),
+			   "Its rows would be rewritten.", UNTRACK_HINT);
+	relation_close(rel, NoLock);
+	PG_RETURN_NULL();
+}

@@ -1,0 +1,667 @@
+/*-------------------------------------------------------------------------
+ *
+ * journal.c
+ *		The transaction's buffer of entries, and the packed rows they become.
+ *
+ * Stored is _journal: packed rows, each of at most 8,000 bytes, written by
+ * the transaction that made the changes and never touched again.
+ *
+ * Entries are collected in memory and written at PRE_COMMIT or
+ * PRE_PREPARE.  From then on every entry is written at once, because other
+ * extensions may still change rows in callbacks of their own: a non-empty
+ * buffer never reaches COMMIT.
+ *
+ * The buffer is one logical byte string.  A mark is kept for each
+ * subtransaction that appended to it; ROLLBACK TO cuts the string back to
+ * the mark, and the ordinals that are lost are never used again.  Past
+ * 256 kB the tail that belongs to the current subtransaction is written, so
+ * that its rows live and die with it; where that tail is short, because very
+ * many savepoints are open, the buffer moves to a temporary file instead.
+ *
+ * An error while writing aborts the transaction: what cannot be recorded
+ * does not commit.  No lock is held but the RowExclusiveLock of an insert.
+ * On a standby the buffer is always empty.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "replication/logicalworker.h"
+#include "storage/buffile.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "common/catalog.h"
+#include "common/errors.h"
+#include "ledger/journal.h"
+#include "ledger/ledger.h"
+
+#define BUFFER_LIMIT		(256 * 1024)
+#define WORTH_FLUSHING		(64 * 1024)
+
+/* One entry as the buffer holds it; image and detail bytes follow */
+typedef struct BufferedEntry
+{
+	MedsyncEntry entry;
+	Oid			session_role;
+	Oid			role;
+	uint32		image_len;		/* bytes that follow for the image */
+	uint32		detail_len;
+} BufferedEntry;
+
+/* Where a subtransaction's entries begin */
+typedef struct BufferMark
+{
+	int			nest_level;
+	uint64		offset;
+} BufferMark;
+
+static struct
+{
+	char	   *memory;			/* the part of the string from memory_start on */
+	uint64		memory_start;
+	uint64		memory_len;
+	uint64		capacity;
+	BufFile    *file;			/* the part before, if any */
+	BufferMark *marks;			/* ascending nest levels */
+	int			mark_count;
+	int			mark_capacity;
+	uint64		next_ordinal;
+	bool		write_through;	/* past PRE_COMMIT */
+	int			sealed_level;	/* nest level that sealed, 0: none */
+	bool		image_seed_valid;
+	uint8		image_seed[MEDSYNC_IMAGE_SEED_SIZE];
+} buffer;
+
+/* Called for each finished packed row */
+typedef void (*PackedRowSink) (void *arg, uint64 xid, uint64 ordinal,
+							   StringInfo body);
+
+/* Building packed rows from buffered entries */
+typedef struct Packer
+{
+	MedsyncPackedHeader header;
+	MedsyncEntry previous;
+	StringInfoData entries;
+	StringInfoData body;
+	Oid			session_role;
+	char	   *session_role_name;
+	Oid			role;
+	char	   *role_name;
+	PackedRowSink sink;
+	void	   *arg;
+} Packer;
+
+static uint64
+buffer_end(void)
+{
+	return buffer.memory_start + buffer.memory_len;
+}
+
+/* Forget everything from an offset on. */
+static void
+truncate_buffer(uint64 offset)
+{
+	if (offset >= buffer.memory_start)
+		buffer.memory_len = offset - buffer.memory_start;
+	else
+	{
+		buffer.memory_start = offset;
+		buffer.memory_len = 0;
+	}
+}
+
+/* Start a new transaction. */
+static void
+reset_buffer(void)
+{
+	if (buffer.capacity > 2 * BUFFER_LIMIT)
+	{
+		pfree(buffer.memory);
+		buffer.memory = NULL;
+		buffer.capacity = 0;
+	}
+	if (buffer.mark_capacity > 1024)
+	{
+		pfree(buffer.marks);
+		buffer.marks = NULL;
+		buffer.mark_capacity = 0;
+	}
+	buffer.memory_start = buffer.memory_len = 0;
+	buffer.file = NULL;			/* closed with the transaction */
+	buffer.mark_count = 0;
+	buffer.next_ordinal = 0;
+	buffer.write_through = false;
+	buffer.sealed_level = 0;
+	if (buffer.image_seed_valid)
+		medsync_cleanse(buffer.image_seed, sizeof(buffer.image_seed));
+	buffer.image_seed_valid = false;
+}
+
+/* Move what is in memory to the temporary file. */
+static void
+spill_buffer(void)
+{
+	if (buffer.file == NULL)
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(TopTransactionContext);
+		ResourceOwner oldowner = CurrentResourceOwner;
+
+		CurrentResourceOwner = TopTransactionResourceOwner;
+		buffer.file = BufFileCreateTemp(false);
+		CurrentResourceOwner = oldowner;
+		MemoryContextSwitchTo(oldcontext);
+	}
+	/* segments of a BufFile are 1 GB; it takes the pair (segment, offset) */
+	if (BufFileSeek(buffer.file,
+					(int) (buffer.memory_start / (1024 * 1024 * 1024)),
+					(off_t) (buffer.memory_start % (1024 * 1024 * 1024)),
+					SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not position temporary file of the journal: %m")));
+	BufFileWrite(buffer.file, buffer.memory, buffer.memory_len);
+	buffer.memory_start += buffer.memory_len;
+	buffer.memory_len = 0;
+}
+
+static void
+read_buffer(uint64 offset, void *dst, size_t len)
+{
+	if (offset >= buffer.memory_start)
+	{
+		memcpy(dst, buffer.memory + (offset - buffer.memory_start), len);
+		return;
+	}
+	if (BufFileSeek(buffer.file, (int) (offset / (1024 * 1024 * 1024)),
+					(off_t) (offset % (1024 * 1024 * 1024)), SEEK_SET) != 0 ||
+		BufFileRead(buffer.file, dst, len) != len)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read temporary file of the journal: %m")));
+}
+
+/* The name of a role, remembering the last one asked for. */
+static char *
+role_name(Oid role, Oid *last, char **last_name)
+{
+	if (*last != role || *last_name == NULL)
+	{
+		char	   *name = GetUserNameFromId(role, true);
+
+		*last_name = name ? name : psprintf("%u", role);
+		*last = role;
+	}
+	return *last_name;
+}
+
+static void
+start_packed_row(Packer *packer, const BufferedEntry *buffered)
+{
+	MedsyncPackedHeader *header = &packer->header;
+
+	header->ordinal = buffered->entry.ordinal;
+	header->session_role = role_name(buffered->session_role,
+									 &packer->session_role,
+									 &packer->session_role_name);
+	header->session_role_len = strlen(header->session_role);
+	header->entry_count = 0;
+	resetStringInfo(&packer->entries);
+	medsync_packed_first(&packer->previous, header);
+}
+
+/* Put header and entries together and hand the row to the sink. */
+static void
+finish_packed_row(Packer *packer)
+{
+	StringInfo	body = &packer->body;
+
+	if (packer->header.entry_count == 0)
+		return;
+	resetStringInfo(body);
+	medsync_packed_begin(body, &packer->header);
+	medsync_wire_put_bytes(body, packer->entries.data, packer->entries.len);
+	medsync_packed_seed(medsync_ledger_seed_key(), medsync_ledger_id(),
+						packer->header.xid, packer->header.ordinal,
+						(uint8 *) body->data, body->len,
+						(uint8 *) body->data + 1);
+	packer->sink(packer->arg, packer->header.xid, packer->header.ordinal,
+				 body);
+	packer->header.entry_count = 0;
+}
+
+/* Bytes of a packed row's header; an upper bound. */
+static int
+packed_header_size(const MedsyncPackedHeader *header)
+{
+	return 64 + header->session_role_len + MEDSYNC_IMAGE_SEED_SIZE;
+}
+
+static void
+pack_entry(Packer *packer, BufferedEntry *buffered)
+{
+	MedsyncEntry *entry = &buffered->entry;
+	MedsyncEntry before = packer->previous;
+	int			len = packer->entries.len;
+
+	entry->role = role_name(buffered->role, &packer->role,
+							&packer->role_name);
+	entry->role_len = strlen(entry->role);
+	if (packer->header.entry_count > 0 &&
+		buffered->session_role != packer->session_role)
+		finish_packed_row(packer);
+	if (packer->header.entry_count > 0)
+	{
+		medsync_packed_add(&packer->entries, &packer->previous, entry);
+		if (packed_header_size(&packer->header) + packer->entries.len <=
+			MEDSYNC_PACKED_MAX)
+		{
+			packer->header.entry_count++;
+			return;
+		}
+		packer->entries.len = len;
+		packer->previous = before;
+		finish_packed_row(packer);
+	}
+	start_packed_row(packer, buffered);
+	medsync_packed_add(&packer->entries, &packer->previous, entry);
+	packer->header.entry_count = 1;
+}
+
+/* Fill in what a flush says once: era, WAL position, time. */
+static void
+stamp_header(MedsyncPackedHeader *header)
+{
+	memset(header, 0, sizeof(*header));
+	header->xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	medsync_era_for_writer(header);
+	header->flush_position = GetXLogInsertRecPtr();
+	header->flush_time = GetCurrentTimestamp();
+	if (buffer.image_seed_valid)
+		header->image_seed = buffer.image_seed;
+}
+
+/* Make packed rows of the buffer from an offset to its end. */
+static void
+pack_buffer(uint64 from, PackedRowSink sink, void *arg)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "medsync packed rows",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	Packer		packer = {.sink = sink,.arg = arg};
+	char	   *tail = NULL;
+	uint64		tail_capacity = 0;
+	uint64		end = buffer_end();
+
+	stamp_header(&packer.header);
+	initStringInfo(&packer.entries);
+	initStringInfo(&packer.body);
+	while (from < end)
+	{
+		BufferedEntry buffered;
+		uint64		len;
+
+		read_buffer(from, &buffered, sizeof(buffered));
+		from += sizeof(buffered);
+		len = (uint64) buffered.image_len + buffered.detail_len;
+		if (len > tail_capacity)
+		{
+			tail_capacity = Max(len, 1024);
+			tail = tail ? repalloc(tail, tail_capacity) : palloc(tail_capacity);
+		}
+		if (len > 0)
+			read_buffer(from, tail, len);
+		from += len;
+		buffered.entry.image = (uint8 *) tail;
+		buffered.entry.detail = (uint8 *) tail + buffered.image_len;
+		buffered.entry.detail_len = buffered.detail_len;
+		pack_entry(&packer, &buffered);
+	}
+	finish_packed_row(&packer);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+}
+
+/* Insert one packed row into the journal. */
+static void
+insert_packed_row(void *arg, uint64 xid, uint64 ordinal, StringInfo body)
+{
+	Relation	heap = (Relation) arg;
+	Datum		values[Natts_journal];
+	bool		isnull[Natts_journal] = {0};
+	bytea	   *stored = palloc(VARHDRSZ + body->len);
+	HeapTuple	tuple;
+
+	SET_VARSIZE(stored, VARHDRSZ + body->len);
+	memcpy(VARDATA(stored), body->data, body->len);
+	values[Anum_journal_xid - 1] =
+		FullTransactionIdGetDatum(FullTransactionIdFromU64(xid));
+	values[Anum_journal_ordinal - 1] = Int64GetDatum((int64) ordinal);
+	isnull[Anum_journal_ordinal - 1] = (ordinal == 0);
+	values[Anum_journal_body - 1] = PointerGetDatum(stored);
+	tuple = heap_form_tuple(RelationGetDescr(heap), values, isnull);
+	/* the partial index is on rows that have an ordinal */
+	medsync_insert_quietly(heap, tuple, ordinal != 0);
+	heap_freetuple(tuple);
+	pfree(stored);
+}
+
+/* Write the buffer from an offset to its end, and forget it. */
+static void
+flush_buffer(uint64 from)
+{
+	Relation	heap;
+
+	if (from >= buffer_end())
+		return;
+	heap = medsync_open("_journal", RowExclusiveLock);
+	pack_buffer(from, insert_packed_row, heap);
+	table_close(heap, NoLock);
+	truncate_buffer(from);
+}
+
+/* Where the current subtransaction's entries begin. */
+static uint64
+current_tail(void)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (level == 1)
+		return 0;
+	if (buffer.mark_count > 0 &&
+		buffer.marks[buffer.mark_count - 1].nest_level == level)
+		return buffer.marks[buffer.mark_count - 1].offset;
+	return buffer_end();
+}
+
+/* The buffer is full: write what may be written, or else move it away. */
+static void
+relieve_buffer(void)
+{
+	uint64		tail = current_tail();
+
+	if (buffer_end() - tail >= WORTH_FLUSHING)
+		flush_buffer(tail);
+	else
+		spill_buffer();
+}
+
+/* Remember where the current subtransaction begins, at its first entry. */
+static void
+mark_subtransaction(void)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (level == 1 ||
+		(buffer.mark_count > 0 &&
+		 buffer.marks[buffer.mark_count - 1].nest_level >= level))
+		return;
+	if (buffer.mark_count == buffer.mark_capacity)
+	{
+		int			capacity = Max(64, buffer.mark_capacity * 2);
+
+		if (buffer.marks == NULL)
+			buffer.marks = MemoryContextAlloc(TopMemoryContext,
+											  capacity * sizeof(BufferMark));
+		else
+			buffer.marks = repalloc(buffer.marks,
+									capacity * sizeof(BufferMark));
+		buffer.mark_capacity = capacity;
+	}
+	buffer.marks[buffer.mark_count].nest_level = level;
+	buffer.marks[buffer.mark_count].offset = buffer_end();
+	buffer.mark_count++;
+}
+
+static void
+append_bytes(const void *data, uint64 len)
+{
+	if (buffer.memory_len + len > buffer.capacity)
+	{
+		uint64		capacity = Max(16 * 1024, buffer.capacity * 2);
+
+		while (capacity < buffer.memory_len + len)
+			capacity *= 2;
+		if (buffer.memory == NULL)
+			buffer.memory = MemoryContextAlloc(TopMemoryContext, capacity);
+		else
+			buffer.memory = repalloc(buffer.memory, capacity);
+		buffer.capacity = capacity;
+	}
+	memcpy(buffer.memory + buffer.memory_len, data, len);
+	buffer.memory_len += len;
+}
+
+/* The ordinal that the next entry of this transaction will have. */
+uint64
+medsync_journal_next_ordinal(void)
+{
+	return buffer.next_ordinal;
+}
+
+/*
+ * The random seed of this transaction's image keys.  Together with ordinals
+ * that are never reused it makes every (key, nonce) pair unique.
+ */
+const uint8 *
+medsync_journal_image_seed(void)
+{
+	if (!buffer.image_seed_valid)
+	{
+		medsync_random(buffer.image_seed, sizeof(buffer.image_seed));
+		buffer.image_seed_valid = true;
+	}
+	return buffer.image_seed;
+}
+
+/* Put an entry into the ledger.  Fills in its ordinal, times and roles. */
+void
+medsync_journal_add(MedsyncEntry *entry)
+{
+	BufferedEntry buffered;
+
+	if (buffer.sealed_level > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot change a tracked table in a transaction that has sealed"),
+				 errhint("Commit after medsync.seal(), then go on.")));
+
+	entry->ordinal = buffer.next_ordinal++;
+	entry->statement_time = GetCurrentStatementStartTimestamp();
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ||
+		IsLogicalWorker())
+		entry->fields |= MEDSYNC_HAS_REPLICA;
+
+	buffered.entry = *entry;
+	buffered.session_role = GetSessionUserId();
+	buffered.role = GetOuterUserId();
+	buffered.image_len = 0;
+	if (entry->fields & MEDSYNC_HAS_IMAGE)
+		buffered.image_len = (uint32) entry->image_len;
+	else if (entry->fields & MEDSYNC_HAS_LARGE_IMAGE)
+		buffered.image_len = MEDSYNC_IMAGE_SEED_SIZE;
+	buffered.detail_len = (entry->fields & MEDSYNC_HAS_DETAIL) ?
+		entry->detail_len : 0;
+
+	mark_subtransaction();
+	append_bytes(&buffered, sizeof(buffered));
+	if (buffered.image_len > 0)
+		append_bytes(entry->image, buffered.image_len);
+	if (buffered.detail_len > 0)
+		append_bytes(entry->detail, buffered.detail_len);
+
+	if (buffer.write_through)
+		flush_buffer(0);
+	else if (buffer.memory_len > BUFFER_LIMIT)
+		relieve_buffer();
+}
+
+/* Announce a manifest: what a table number stands for from here on. */
+void
+medsync_journal_add_ddl(uint32 table, uint32 manifest, const uint8 *digest)
+{
+	MedsyncEntry entry = {0};
+
+	entry.operation = MEDSYNC_OP_DDL;
+	entry.table = table;
+	entry.manifest = manifest;
+	entry.command = GetCurrentCommandId(false);
+	entry.fields = MEDSYNC_HAS_OBJECT;
+	memcpy(entry.object, digest, MEDSYNC_HASH_SIZE);
+	medsync_journal_add(&entry);
+}
+
+static void
+collect_packed_row(void *arg, uint64 xid, uint64 ordinal, StringInfo body)
+{
+	List	  **rows = (List **) arg;
+	MemoryContext oldcontext;
+	MedsyncPackedRow *row;
+
+	/* the packer's own context is about to go */
+	oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(*rows));
+	row = palloc(sizeof(MedsyncPackedRow));
+	row->xid = xid;
+	row->ordinal = ordinal;
+	row->len = body->len;
+	row->body = palloc(body->len);
+	memcpy(row->body, body->data, body->len);
+	*rows = lappend(*rows, row);
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/*
+ * What our own transaction has not written yet, as the packed rows it would
+ * become.  The first member of the list is NULL.
+ */
+List *
+medsync_journal_pending(void)
+{
+	List	   *rows = list_make1(NULL);
+
+	if (buffer_end() > 0)
+		pack_buffer(0, collect_packed_row, &rows);
+	return rows;
+}
+
+/*
+ * Write one entry at once as a packed row of its own, past the buffer: the
+ * sealer's own entries.  Era and position are the caller's; the header comes
+ * back with its seed.
+ */
+void
+medsync_journal_write_now(MedsyncEntry *entry, MedsyncPackedHeader *header)
+{
+	Relation	heap = medsync_open("_journal", RowExclusiveLock);
+	MedsyncEntry previous;
+	StringInfoData body;
+
+	entry->ordinal = buffer.next_ordinal++;
+	header->ordinal = entry->ordinal;
+	header->entry_count = 1;
+	initStringInfo(&body);
+	medsync_packed_begin(&body, header);
+	medsync_packed_first(&previous, header);
+	medsync_packed_add(&body, &previous, entry);
+	medsync_packed_seed(medsync_ledger_seed_key(), medsync_ledger_id(),
+						header->xid, header->ordinal, (uint8 *) body.data,
+						body.len, header->seed);
+	memcpy(body.data + 1, header->seed, MEDSYNC_SEED_SIZE);
+	insert_packed_row(heap, header->xid, header->ordinal, &body);
+	table_close(heap, NoLock);
+}
+
+/* A transaction that has written cannot seal: it would never see itself. */
+void
+medsync_journal_check_sealable(void)
+{
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()) || buffer_end() > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot seal in a transaction that has written"),
+				 errdetail("A block holds what other transactions have committed."),
+				 errhint("Commit first, then call medsync.seal() in a transaction of its own.")));
+}
+
+/* From here on this transaction may not change tracked tables. */
+void
+medsync_journal_note_seal(void)
+{
+	buffer.sealed_level = GetCurrentTransactionNestLevel();
+}
+
+static void
+journal_xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_PREPARE:
+			if (buffer.sealed_level > 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot prepare a transaction that has sealed")));
+			/* FALLTHROUGH */
+		case XACT_EVENT_PRE_COMMIT:
+			flush_buffer(0);
+			buffer.write_through = true;
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			reset_buffer();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+journal_subxact_callback(SubXactEvent event, SubTransactionId subid,
+						 SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		while (buffer.mark_count > 0 &&
+			   buffer.marks[buffer.mark_count - 1].nest_level >= level)
+			truncate_buffer(buffer.marks[--buffer.mark_count].offset);
+		if (buffer.sealed_level >= level)
+			buffer.sealed_level = 0;
+	}
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		BufferMark *top = buffer.mark_count > 0 ?
+			&buffer.marks[buffer.mark_count - 1] : NULL;
+
+		if (top != NULL && top->nest_level == level)
+		{
+			/* what was the child's is the parent's now */
+			if (level - 1 == 1 ||
+				(buffer.mark_count > 1 && top[-1].nest_level == level - 1))
+				buffer.mark_count--;
+			else
+				top->nest_level = level - 1;
+		}
+		if (buffer.sealed_level == level)
+			buffer.sealed_level = level - 1;
+	}
+}
+
+void
+medsync_journal_init(void)
+{
+	RegisterXactCallback(journal_xact_callback, NULL);
+	RegisterSubXactCallback(journal_subxact_callback, NULL);
+}

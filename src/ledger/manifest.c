@@ -1,0 +1,539 @@
+/*-------------------------------------------------------------------------
+ *
+ * manifest.c
+ *		What the ledger knows of a tracked table: its number, its name, its
+ *		columns by stable number.
+ *
+ * Stored are _table, one row for each table number with the name it has now,
+ * and _manifest, one immutable row for each version of what the number
+ * stands for.  Every new version is announced by a "ddl" entry with the
+ * SHA-256 of its text, so that neither table needs to be believed.  They
+ * are written by track(), untrack() and the guards, under the lock on the
+ * relation itself and, where a number is given out, the registration lock
+ * (track.c).  Everything is transactional; on a standby all that reads works.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "common/catalog.h"
+#include "common/errors.h"
+#include "ledger/entry.h"
+#include "ledger/journal.h"
+#include "ledger/manifest.h"
+
+enum
+{
+	Anum_table_number = 1,
+	Anum_table_schema_name,
+	Anum_table_table_name,
+	Anum_table_manifest_version,
+	Anum_table_tracked,
+	Natts_table = 5
+};
+
+enum
+{
+	Anum_manifest_table_number = 1,
+	Anum_manifest_version,
+	Anum_manifest_content,
+	Natts_manifest = 3
+};
+
+static void
+put_key(StringInfo buf, const char *name)
+{
+	if (buf->data[buf->len - 1] != '{')
+		appendStringInfoChar(buf, ',');
+	escape_json(buf, name);
+	appendStringInfoChar(buf, ':');
+}
+
+static void
+put_number(StringInfo buf, const char *name, int64 value)
+{
+	put_key(buf, name);
+	appendStringInfo(buf, INT64_FORMAT, value);
+}
+
+static void
+put_text(StringInfo buf, const char *name, const char *value)
+{
+	put_key(buf, name);
+	escape_json(buf, value);
+}
+
+static void
+put_bool(StringInfo buf, const char *name, bool value)
+{
+	put_key(buf, name);
+	appendStringInfoString(buf, value ? "true" : "false");
+}
+
+/* The text of a manifest: JSON without white space, members in this order. */
+char *
+medsync_manifest_write(const MedsyncManifest *manifest)
+{
+	StringInfoData buf;
+	ListCell   *cell;
+	int			i;
+
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '{');
+	put_number(&buf, "table", manifest->table);
+	put_number(&buf, "version", manifest->version);
+	put_text(&buf, "schema", manifest->schema_name);
+	put_text(&buf, "name", manifest->table_name);
+	put_number(&buf, "parent", manifest->parent);
+	put_bool(&buf, "tracked", manifest->tracked);
+	put_bool(&buf, "partitioned", manifest->partitioned);
+	put_text(&buf, "payload", manifest->full ? "full" : "hash");
+	put_number(&buf, "subject", manifest->subject);
+	put_number(&buf, "next_column", manifest->next_column);
+	put_key(&buf, "key");
+	appendStringInfoChar(&buf, '[');
+	foreach(cell, manifest->key)
+		appendStringInfo(&buf, "%s%d", foreach_current_index(cell) ? "," : "",
+						 lfirst_int(cell));
+	appendStringInfoChar(&buf, ']');
+	put_key(&buf, "columns");
+	appendStringInfoChar(&buf, '[');
+	for (i = 0; i < manifest->column_count; i++)
+	{
+		const MedsyncColumn *column = &manifest->columns[i];
+
+		appendStringInfoString(&buf, i ? ",{" : "{");
+		put_number(&buf, "number", column->number);
+		put_text(&buf, "name", column->name);
+		put_text(&buf, "type", column->type);
+		put_bool(&buf, "excluded", column->excluded);
+		appendStringInfoChar(&buf, '}');
+	}
+	appendStringInfoString(&buf, "]}");
+	return buf.data;
+}
+
+static void
+malformed_manifest(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+			 errmsg("a table manifest of the ledger is malformed"),
+			 errhint("Run medsync.verify() to see what was changed.")));
+}
+
+/* A member of a JSON object; a missing one or one of another type is damage. */
+static JsonbValue *
+get_member(JsonbContainer *object, const char *name, enum jbvType type)
+{
+	JsonbValue *value;
+
+	value = getKeyJsonValueFromContainer(object, name, (int) strlen(name),
+										 NULL);
+	if (value == NULL || value->type != type)
+		malformed_manifest();
+	return value;
+}
+
+static int
+get_number(JsonbContainer *object, const char *name)
+{
+	JsonbValue *value = get_member(object, name, jbvNumeric);
+
+	return DatumGetInt32(DirectFunctionCall1(numeric_int4,
+											 NumericGetDatum(value->val.numeric)));
+}
+
+static char *
+get_text(JsonbContainer *object, const char *name)
+{
+	JsonbValue *value = get_member(object, name, jbvString);
+
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+static bool
+get_bool(JsonbContainer *object, const char *name)
+{
+	return get_member(object, name, jbvBool)->val.boolean;
+}
+
+static JsonbContainer *
+get_array(JsonbContainer *object, const char *name)
+{
+	JsonbValue *value = get_member(object, name, jbvBinary);
+
+	if (!JsonContainerIsArray(value->val.binary.data))
+		malformed_manifest();
+	return value->val.binary.data;
+}
+
+/* Read a manifest's text; what is malformed raises MS004. */
+MedsyncManifest *
+medsync_manifest_parse(const char *content)
+{
+	MedsyncManifest *manifest = palloc0(sizeof(MedsyncManifest));
+	Jsonb	   *json;
+	JsonbContainer *root;
+	JsonbContainer *array;
+	int			i;
+
+	json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+											  CStringGetDatum(content)));
+	root = &json->root;
+	if (!JsonContainerIsObject(root))
+		malformed_manifest();
+	manifest->table = get_number(root, "table");
+	manifest->version = get_number(root, "version");
+	manifest->schema_name = get_text(root, "schema");
+	manifest->table_name = get_text(root, "name");
+	manifest->parent = get_number(root, "parent");
+	manifest->tracked = get_bool(root, "tracked");
+	manifest->partitioned = get_bool(root, "partitioned");
+	manifest->full = strcmp(get_text(root, "payload"), "full") == 0;
+	manifest->subject = get_number(root, "subject");
+	manifest->next_column = get_number(root, "next_column");
+
+	array = get_array(root, "key");
+	for (i = 0; i < (int) JsonContainerSize(array); i++)
+	{
+		JsonbValue *item = getIthJsonbValueFromContainer(array, i);
+
+		if (item->type != jbvNumeric)
+			malformed_manifest();
+		manifest->key = lappend_int(manifest->key,
+									DatumGetInt32(DirectFunctionCall1(numeric_int4,
+																	  NumericGetDatum(item->val.numeric))));
+	}
+
+	array = get_array(root, "columns");
+	manifest->column_count = JsonContainerSize(array);
+	manifest->columns = palloc0(sizeof(MedsyncColumn) *
+								Max(manifest->column_count, 1));
+	for (i = 0; i < manifest->column_count; i++)
+	{
+		JsonbValue *item = getIthJsonbValueFromContainer(array, i);
+		MedsyncColumn *column = &manifest->columns[i];
+
+		if (item->type != jbvBinary ||
+			!JsonContainerIsObject(item->val.binary.data))
+			malformed_manifest();
+		column->number = get_number(item->val.binary.data, "number");
+		column->name = get_text(item->val.binary.data, "name");
+		column->type = get_text(item->val.binary.data, "type");
+		column->excluded = get_bool(item->val.binary.data, "excluded");
+	}
+	return manifest;
+}
+
+/* Load one version as it stands now (not MVCC); NULL when there is none. */
+MedsyncManifest *
+medsync_manifest_load(uint32 table, uint32 version)
+{
+	Relation	heap = medsync_open("_manifest", AccessShareLock);
+	MedsyncManifest *manifest = NULL;
+	MedsyncScan scan;
+	ScanKeyData keys[2];
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(table));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(version));
+	medsync_scan_begin(&scan, heap, "_manifest_pkey", SnapshotSelf, 2, keys);
+	tuple = medsync_scan_next(&scan);
+	if (tuple != NULL)
+	{
+		bool		isnull;
+		Datum		content = heap_getattr(tuple, Anum_manifest_content,
+										   RelationGetDescr(heap), &isnull);
+
+		if (isnull)
+			malformed_manifest();
+		manifest = medsync_manifest_parse(TextDatumGetCString(content));
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return manifest;
+}
+
+const MedsyncColumn *
+medsync_manifest_column(const MedsyncManifest *manifest, const char *name)
+{
+	int			i;
+
+	for (i = 0; i < manifest->column_count; i++)
+		if (strcmp(manifest->columns[i].name, name) == 0)
+			return &manifest->columns[i];
+	return NULL;
+}
+
+/* Write or rewrite the _table row of a manifest. */
+static void
+store_table_row(const MedsyncManifest *manifest)
+{
+	Relation	heap = medsync_open("_table", RowExclusiveLock);
+	Datum		values[Natts_table];
+	bool		isnull[Natts_table] = {0};
+	MedsyncScan scan;
+	ScanKeyData key;
+	HeapTuple	old;
+	HeapTuple	tuple;
+
+	values[Anum_table_number - 1] = Int32GetDatum(manifest->table);
+	values[Anum_table_schema_name - 1] =
+		CStringGetTextDatum(manifest->schema_name);
+	values[Anum_table_table_name - 1] =
+		CStringGetTextDatum(manifest->table_name);
+	values[Anum_table_manifest_version - 1] = Int32GetDatum(manifest->version);
+	values[Anum_table_tracked - 1] = BoolGetDatum(manifest->tracked);
+	tuple = heap_form_tuple(RelationGetDescr(heap), values, isnull);
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(manifest->table));
+	medsync_scan_begin(&scan, heap, "_table_pkey", SnapshotSelf, 1, &key);
+	old = medsync_scan_next(&scan);
+	if (old != NULL)
+		CatalogTupleUpdate(heap, &old->t_self, tuple);
+	else
+		CatalogTupleInsert(heap, tuple);
+	medsync_scan_end(&scan);
+	table_close(heap, RowExclusiveLock);
+}
+
+/*
+ * Store a manifest as the newest of its table number, and announce it with
+ * a ddl entry.  The caller has set the version.
+ */
+void
+medsync_manifest_store(MedsyncManifest *manifest)
+{
+	Relation	heap = medsync_open("_manifest", RowExclusiveLock);
+	char	   *content = medsync_manifest_write(manifest);
+	Datum		values[Natts_manifest];
+	bool		isnull[Natts_manifest] = {0};
+	uint8		digest[MEDSYNC_HASH_SIZE];
+
+	values[Anum_manifest_table_number - 1] = Int32GetDatum(manifest->table);
+	values[Anum_manifest_version - 1] = Int32GetDatum(manifest->version);
+	values[Anum_manifest_content - 1] = CStringGetTextDatum(content);
+	CatalogTupleInsert(heap, heap_form_tuple(RelationGetDescr(heap),
+											 values, isnull));
+	table_close(heap, RowExclusiveLock);
+
+	store_table_row(manifest);
+	medsync_sha256(content, strlen(content), digest);
+	medsync_journal_add_ddl(manifest->table, manifest->version, digest);
+	CommandCounterIncrement();
+}
+
+/* The primary key's attribute numbers, in key order. */
+static List *
+primary_key_attnums(Relation rel)
+{
+	List	   *result = NIL;
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(cell)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (index->indisprimary && index->indisvalid)
+		{
+			int			i;
+
+			for (i = 0; i < index->indnkeyatts; i++)
+				result = lappend_int(result, index->indkey.values[i]);
+		}
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	return result;
+}
+
+/*
+ * Bring a manifest up to what the relation looks like now: names, types,
+ * new columns, primary key.  Columns are matched by name; the caller has
+ * renamed what was renamed (guard.c).
+ */
+void
+medsync_manifest_refresh(MedsyncManifest *manifest, Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	MedsyncColumn *columns = palloc0(sizeof(MedsyncColumn) * Max(desc->natts, 1));
+	int			count = 0;
+	ListCell   *cell;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const MedsyncColumn *known;
+
+		if (att->attisdropped)
+			continue;
+		known = medsync_manifest_column(manifest, NameStr(att->attname));
+		columns[count].number = known ? known->number :
+			manifest->next_column++;
+		columns[count].excluded = known ? known->excluded : false;
+		columns[count].name = pstrdup(NameStr(att->attname));
+		columns[count].type =
+			format_type_extended(att->atttypid, att->atttypmod,
+								 FORMAT_TYPE_TYPEMOD_GIVEN |
+								 FORMAT_TYPE_FORCE_QUALIFY);
+		count++;
+	}
+
+	/* in order of their numbers; restored tables may have another order */
+	for (i = 1; i < count; i++)
+	{
+		MedsyncColumn column = columns[i];
+		int			j;
+
+		for (j = i; j > 0 && columns[j - 1].number > column.number; j--)
+			columns[j] = columns[j - 1];
+		columns[j] = column;
+	}
+
+	manifest->columns = columns;
+	manifest->column_count = count;
+	manifest->schema_name = get_namespace_name(RelationGetNamespace(rel));
+	manifest->table_name = pstrdup(RelationGetRelationName(rel));
+	manifest->key = NIL;
+	foreach(cell, primary_key_attnums(rel))
+	{
+		const char *name = NameStr(TupleDescAttr(desc, lfirst_int(cell) - 1)->attname);
+
+		manifest->key = lappend_int(manifest->key,
+									medsync_manifest_column(manifest, name)->number);
+	}
+}
+
+static MedsyncTable *
+table_from_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	MedsyncTable *table = palloc0(sizeof(MedsyncTable));
+	Datum		values[Natts_table];
+	bool		isnull[Natts_table];
+	int			i;
+
+	heap_deform_tuple(tuple, desc, values, isnull);
+	for (i = 0; i < Natts_table; i++)
+		if (isnull[i])
+			malformed_manifest();
+	table->number = DatumGetInt32(values[Anum_table_number - 1]);
+	table->schema_name =
+		TextDatumGetCString(values[Anum_table_schema_name - 1]);
+	table->table_name =
+		TextDatumGetCString(values[Anum_table_table_name - 1]);
+	table->manifest_version =
+		DatumGetInt32(values[Anum_table_manifest_version - 1]);
+	table->tracked = DatumGetBool(values[Anum_table_tracked - 1]);
+	return table;
+}
+
+/* All table numbers, ascending. */
+List *
+medsync_tables(Snapshot snapshot)
+{
+	Relation	heap = medsync_open("_table", AccessShareLock);
+	List	   *result = NIL;
+	MedsyncScan scan;
+	HeapTuple	tuple;
+
+	medsync_scan_begin(&scan, heap, "_table_pkey", snapshot, 0, NULL);
+	while ((tuple = medsync_scan_next(&scan)) != NULL)
+		result = lappend(result,
+						 table_from_tuple(tuple, RelationGetDescr(heap)));
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return result;
+}
+
+/*
+ * The table number that a name stands for, or NULL: the tracked one, or,
+ * unless tracked_only, the last one of that name that was.
+ */
+MedsyncTable *
+medsync_table_by_name(const char *schema_name, const char *table_name,
+					  bool tracked_only)
+{
+	Relation	heap = medsync_open("_table", AccessShareLock);
+	MedsyncTable *result = NULL;
+	MedsyncScan scan;
+	ScanKeyData keys[2];
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(schema_name));
+	keys[0].sk_collation = C_COLLATION_OID;
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(table_name));
+	keys[1].sk_collation = C_COLLATION_OID;
+	medsync_scan_begin(&scan, heap, "_table_name_idx", SnapshotSelf, 2, keys);
+	while ((tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		MedsyncTable *table = table_from_tuple(tuple, RelationGetDescr(heap));
+
+		if (tracked_only && !table->tracked)
+			continue;
+		if (result == NULL || table->tracked ||
+			(!result->tracked && table->number > result->number))
+			result = table;
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return result;
+}
+
+/* The tracked table number of a relation, or NULL. */
+MedsyncTable *
+medsync_table_of(Relation rel)
+{
+	return medsync_table_by_name(get_namespace_name(RelationGetNamespace(rel)),
+								 RelationGetRelationName(rel), true);
+}
+
+/* A number that no table has had; the caller holds the registration lock. */
+uint32
+medsync_table_next_number(void)
+{
+	List	   *tables = medsync_tables(SnapshotSelf);
+
+	return tables == NIL ? 1 : ((MedsyncTable *) llast(tables))->number + 1;
+}
+
+/* The relation that has the table's name now, or InvalidOid. */
+Oid
+medsync_table_relid(const MedsyncTable *table)
+{
+	Oid			schema = get_namespace_oid(table->schema_name, true);
+
+	return OidIsValid(schema) ?
+		get_relname_relid(table->table_name, schema) : InvalidOid;
+}

@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.h
+ *		From a row to its canonical bytes, commitment and row key.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MEDSYNC_ROW_H
+#define MEDSYNC_ROW_H
+
+#include "executor/tuptable.h"
+#include "ledger/canonical.h"
+#include "ledger/entry.h"
+#include "ledger/manifest.h"
+#include "vault/vault.h"
+
+/* One column of a plan */
+typedef struct MedsyncPlanColumn
+{
+	AttrNumber	attnum;			/* where the relation has it */
+	int			number;			/* its ledger column number */
+	int32		typmod;
+	bool		is_key;
+	MedsyncCodec *codec;
+	uint8		prefix[5];		/* the number as a varint */
+	int			prefix_len;
+} MedsyncPlanColumn;
+
+/* How to read one relation's rows, worked out once */
+typedef struct MedsyncPlan
+{
+	Oid			relid;			/* hash key */
+	bool		valid;			/* not invalidated since it was made */
+	MemoryContext context;		/* everything below lives here */
+	uint32		table;			/* ledger table number */
+	uint32		manifest;		/* newest manifest version */
+	bool		full;
+	AttrNumber	subject_attnum; /* 0: the table's own key */
+	MedsyncCodec *subject_codec;
+	int			column_count;
+	MedsyncPlanColumn *columns; /* ascending number; excluded ones left out */
+	int			key_count;		/* columns with is_key */
+	int			max_attnum;
+	char	   *problem;		/* relation and manifest disagree: why */
+} MedsyncPlan;
+
+/* What a row's bytes give */
+typedef struct MedsyncRowDigest
+{
+	uint8		hash[MEDSYNC_HASH_SIZE];	/* h */
+	uint8		opening[MEDSYNC_HASH_SIZE]; /* r */
+	uint8		commitment[MEDSYNC_HASH_SIZE];	/* SHA-256(r || h) */
+} MedsyncRowDigest;
+
+extern MedsyncPlan *medsync_plan_build(Relation rel,
+									   const MedsyncManifest *manifest,
+									   MemoryContext context);
+
+extern void medsync_row_encode(MedsyncSink *sink, const MedsyncPlan *plan,
+							   const Datum *values, const bool *isnull);
+extern void medsync_row_hash_start(MedsyncSha256 *sha, uint32 table);
+extern void medsync_row_commit(const uint8 *commit_key, const uint8 *hash,
+							   MedsyncRowDigest *digest);
+extern void medsync_row_encode_key(MedsyncSink *sink, const MedsyncPlan *plan,
+								   const Datum *values, const bool *isnull);
+extern void medsync_row_key(MedsyncHmac *label, const void *key_columns,
+							size_t len, uint8 *row_key);
+extern char *medsync_row_subject(const MedsyncPlan *plan, const Datum *values,
+								 const bool *isnull);
+
+#endif							/* MEDSYNC_ROW_H */

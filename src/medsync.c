@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * medsync.c
+ *		The table of contents: each room's init, in the order in which one
+ *		may call another.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+#include "ledger/ledger.h"
+#include "vault/vault.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	medsync_vault_init();
+	medsync_ledger_init();
+	MarkGUCPrefixReserved("medsync");
+}

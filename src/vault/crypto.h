@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * crypto.h
+ *		The few primitives medsync builds on, all of them OpenSSL's.
+ *
+ * Contexts and algorithms are fetched once per process and reused: a
+ * one-shot HMAC() costs five times as much as a reused context.  Usable in
+ * the server and in frontend programs: a failure inside OpenSSL means that
+ * it is unusable, and is an error in the one and exit(2) in the other.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MEDSYNC_CRYPTO_H
+#define MEDSYNC_CRYPTO_H
+
+#define MEDSYNC_HASH_SIZE		32
+#define MEDSYNC_KEY_SIZE		32
+#define MEDSYNC_NONCE_SIZE		12
+#define MEDSYNC_TAG_SIZE		16
+
+/* SHA-256, one running digest per context; "Init" on a used one restarts it */
+typedef struct MedsyncSha256 MedsyncSha256;
+extern MedsyncSha256 *medsync_sha256_create(void);
+extern void medsync_sha256_start(MedsyncSha256 *ctx);
+extern void medsync_sha256_update(MedsyncSha256 *ctx, const void *data, size_t len);
+extern void medsync_sha256_finish(MedsyncSha256 *ctx, uint8 *digest);
+extern void medsync_sha256(const void *data, size_t len, uint8 *digest);
+
+/* HMAC-SHA-256; "start" with key NULL restarts with the key it already has */
+typedef struct MedsyncHmac MedsyncHmac;
+extern MedsyncHmac *medsync_hmac_create(void);
+extern void medsync_hmac_free(MedsyncHmac *ctx);
+extern void medsync_hmac_start(MedsyncHmac *ctx, const uint8 *key, size_t keylen);
+extern void medsync_hmac_update(MedsyncHmac *ctx, const void *data, size_t len);
+extern void medsync_hmac_finish(MedsyncHmac *ctx, uint8 *mac);
+extern void medsync_hmac(const uint8 *key, size_t keylen, const void *data, size_t len, uint8 *mac);
+
+/* HKDF-Expand (RFC 5869) of a uniformly random 32-byte key, one block; info up to 128 bytes */
+extern void medsync_hkdf_expand(const uint8 *prk, const void *info, size_t infolen, uint8 *out);
+
+/* AES-256-GCM, 12-byte nonce, 16-byte tag appended.  key NULL: same key as the last call on this context */
+typedef struct MedsyncGcm MedsyncGcm;
+extern MedsyncGcm *medsync_gcm_create(void);
+extern void medsync_gcm_free(MedsyncGcm *ctx);
+extern void medsync_gcm_seal(MedsyncGcm *ctx, const uint8 *key, const uint8 *nonce,
+							 const void *aad, size_t aadlen,
+							 const void *plain, size_t len, uint8 *sealed /* len + 16 */);
+extern bool medsync_gcm_open(MedsyncGcm *ctx, const uint8 *key, const uint8 *nonce,
+							 const void *aad, size_t aadlen,
+							 const void *sealed, size_t len, uint8 *plain /* len - 16 */);
+
+extern void medsync_random(void *out, size_t len);
+extern void medsync_cleanse(void *data, size_t len);
+
+#endif							/* MEDSYNC_CRYPTO_H */

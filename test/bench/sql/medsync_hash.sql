@@ -1,0 +1,2 @@
+CREATE EXTENSION medsync;
+SELECT medsync.track('bench.t', subject => 'patient_id', payload => 'hash');

@@ -1,0 +1,304 @@
+
+# Change any one byte, number, time or text in any row of any medsync table,
+# or delete any such row: verify(), in the same transaction, must report an
+# error.  The tables and columns come from the catalog, so that a table added
+# tomorrow is tested tomorrow.  What carries no evidence must be declared in
+# docs/security.md under the heading "No evidence", one "table.column: why" or
+# "table.*: why" a line; what is declared there and does not exist is an error
+# too.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use MedsyncTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# What is declared to carry no evidence.
+
+my %declared;
+my $security = "$FindBin::RealBin/../../docs/security.md";
+
+if (-e $security)
+{
+	my $inside = 0;
+
+	foreach my $line (split /\n/, slurp_file($security))
+	{
+		$inside = $1 =~ /^No evidence\s*$/ if $line =~ /^#+\s*(.*)/;
+		next unless $inside;
+		next unless $line =~ /^[-*\s]*`?([a-z_]+)\.([a-z_]+|\*)`?:\s*(.*)/;
+		ok(length($3) > 10, "$1.$2 says why it carries no evidence");
+		$declared{"$1.$2"} = 1;
+	}
+}
+
+my $node = new_node('every_byte', conf => "jit = off\nautovacuum = off\n");
+my $db = new_database($node, 'clinic');
+
+# A ledger with everything in it: several tables, a partitioned one, full
+# images and hashes, more than one block, an image over a packed row, an
+# overflowing transaction, a key-encryption key, and entries not sealed yet.
+
+$node->safe_psql($db, <<'SQL');
+CREATE TABLE patient (id int PRIMARY KEY, name text, weight numeric);
+CREATE TABLE lab (id int PRIMARY KEY, patient int, value text);
+CREATE TABLE keyless (value text);
+CREATE TABLE visit (id int, day date, patient int, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+CREATE TABLE visit_1 PARTITION OF visit FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE visit_2 PARTITION OF visit FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+INSERT INTO patient SELECT i, 'name ' || i, 70 FROM generate_series(1, 5) i;
+SELECT medsync.track('patient', subject => 'id');
+SELECT medsync.track('lab', subject => 'patient', payload => 'hash');
+SELECT medsync.track('keyless');
+SELECT medsync.track('visit', subject => 'patient');
+SELECT medsync.seal();
+INSERT INTO lab VALUES (1, 1, 'positive'), (2, 2, 'negative');
+UPDATE patient SET weight = 80 WHERE id <= 3;
+SELECT medsync.seal();
+INSERT INTO visit VALUES (1, '2026-01-02', 1), (2, '2026-02-02', 2);
+INSERT INTO keyless VALUES ('a'), ('a');
+DELETE FROM patient WHERE id = 5;
+INSERT INTO patient SELECT 6, string_agg(md5(i::text), ''), 3 FROM generate_series(1, 400) i;
+SELECT medsync.seal();
+-- more than one packed row, one savepoint rolled back
+BEGIN;
+INSERT INTO lab SELECT i, 1, 'many ' || i FROM generate_series(10, 90) i;
+SAVEPOINT s;
+INSERT INTO lab SELECT i, 1, 'none ' || i FROM generate_series(110, 120) i;
+ROLLBACK TO s;
+INSERT INTO lab SELECT i, 1, 'many ' || i FROM generate_series(210, 230) i;
+COMMIT;
+UPDATE visit SET day = '2026-02-12' WHERE id = 1;
+UPDATE patient SET id = 7 WHERE id = 4;
+ALTER TABLE lab ADD COLUMN unit text;
+SELECT medsync.seal();
+-- unsealed
+INSERT INTO patient VALUES (8, 'waiting', 1);
+UPDATE lab SET value = 'waiting', unit = 'mg' WHERE id = 2;
+INSERT INTO patient SELECT 9, string_agg(md5(i::text), ''), 4 FROM generate_series(1, 400) i;
+INSERT INTO visit VALUES (3, '2026-01-03', 11);
+SQL
+is_clean($node, $db, 'clean before any change');
+cmp_ok(unsealed($node, $db), '>=', 4, 'some entries are unsealed');
+cmp_ok(query($node, $db, 'SELECT count(*) FROM medsync.checkpoint'), '>=', 4, 'some blocks');
+cmp_ok(query($node, $db, 'SELECT count(*) FROM medsync._image'), '>=', 2, 'some large images');
+
+# An attacker's constraints are none: NOT NULL goes, so that NULLs can be put.
+$node->safe_psql($db, <<'SQL');
+UPDATE pg_attribute SET attnotnull = false
+WHERE attnum > 0 AND attrelid IN (
+	SELECT oid FROM pg_class WHERE relnamespace = 'medsync'::regnamespace AND relkind = 'r')
+  AND attrelid NOT IN (SELECT indrelid FROM pg_index WHERE indisreplident);
+SQL
+
+$node->safe_psql($db, <<'SQL');
+-- Expressions over column %1$s that give another value of its type.
+CREATE FUNCTION testing.changes(type text, heavy bool)
+RETURNS TABLE (what text, expression text)
+LANGUAGE sql AS $$
+	SELECT w, e FROM (VALUES
+	('bytea', 'first bit', 'set_bit(%1$s, 0, 1 - get_bit(%1$s, 0))'),
+	('bytea', 'first byte', 'set_byte(%1$s, 0, get_byte(%1$s, 0) # 128)'),
+	('bytea', 'second byte', 'set_byte(%1$s, 1, get_byte(%1$s, 1) # 1)'),
+	('bytea', 'middle byte', 'set_byte(%1$s, length(%1$s) / 2, get_byte(%1$s, length(%1$s) / 2) # 16)'),
+	('bytea', 'byte at a third', 'set_byte(%1$s, length(%1$s) / 3, get_byte(%1$s, length(%1$s) / 3) # 2)'),
+	('bytea', 'byte at seven eighths', 'set_byte(%1$s, length(%1$s) * 7 / 8, get_byte(%1$s, length(%1$s) * 7 / 8) # 64)'),
+	('bytea', 'last byte', 'set_byte(%1$s, length(%1$s) - 1, get_byte(%1$s, length(%1$s) - 1) # 1)'),
+	('bytea', 'one byte longer', '%1$s || ''\x00''::bytea'),
+	('bytea', 'empty', '''''::bytea'),
+	('bytea', 'one byte shorter', 'substr(%1$s, 1, length(%1$s) - 1)'),
+	('integer', 'plus one', '%1$s + 1'),
+	('integer', 'minus one', '%1$s - 1'),
+	('integer', 'a high bit', '%1$s # (1 << 20)'),
+	('bigint', 'plus one', '%1$s + 1'),
+	('bigint', 'minus one', '%1$s - 1'),
+	('bigint', 'a high bit', '%1$s # (1::bigint << 40)'),
+	('smallint', 'plus one', '%1$s + 1::int2'),
+	('boolean', 'not', 'NOT %1$s'),
+	('text', 'one letter more', '%1$s || ''x'''),
+	('text', 'a blank more', '%1$s || '' '''),
+	('text', 'another first letter', 'overlay(%1$s placing ''~'' from 1 for 1)'),
+	('text', 'another middle letter', 'overlay(%1$s placing ''~'' from length(%1$s) / 2 + 1 for 1)'),
+	('text', 'one letter less', 'left(%1$s, -1)'),
+	('name', 'one letter more', '(%1$s || ''x'')::name'),
+	('"char"', 'another letter', 'CASE %1$s WHEN ''~'' THEN ''!''::"char" ELSE ''~'' END'),
+	('timestamp with time zone', 'a microsecond later', '%1$s + interval ''1 microsecond'''),
+	('timestamp with time zone', 'a day earlier', '%1$s - interval ''1 day'''),
+	('timestamp without time zone', 'a microsecond later', '%1$s + interval ''1 microsecond'''),
+	('date', 'a day later', '%1$s + 1'),
+	('double precision', 'plus one', '%1$s + 1'),
+	('numeric', 'plus one', '%1$s + 1'),
+	('uuid', 'another', 'overlay(%1$s::text placing CASE left(%1$s::text, 1) WHEN ''0'' THEN ''1'' ELSE ''0'' END from 1 for 1)::uuid'),
+	('oid', 'plus one', '(%1$s::bigint + 1)::oid'),
+	('xid8', 'plus one', '((%1$s::text)::numeric + 1)::text::xid8'),
+	('xid8', 'minus one', '((%1$s::text)::numeric - 1)::text::xid8'),
+	('xid8', 'another epoch', '((%1$s::text)::numeric + 4294967296)::text::xid8'),
+	('pg_snapshot', 'later end', 'format(''%%s:%%s:%%s'', pg_snapshot_xmin(%1$s), pg_snapshot_xmax(%1$s)::text::bigint + 1, (SELECT string_agg(x::text, '','') FROM pg_snapshot_xip(%1$s) x))::pg_snapshot'),
+	('pg_snapshot', 'one more in progress', 'format(''%%s:%%s:%%s'', pg_snapshot_xmin(%1$s)::text::bigint - 1, pg_snapshot_xmax(%1$s), concat_ws('','', pg_snapshot_xmin(%1$s)::text::bigint - 1, (SELECT string_agg(x::text, '','') FROM pg_snapshot_xip(%1$s) x)))::pg_snapshot'),
+	('bigint[]', 'one more', '%1$s || 1::bigint'),
+	('integer[]', 'one more', '%1$s || 1'),
+	('text[]', 'one more', '%1$s || ''x''::text'),
+	('name[]', 'one more', '%1$s || ''x''::name'),
+	('jsonb', 'another', 'jsonb_build_array(%1$s)'),
+	('regclass', 'another', '(%1$s::oid::bigint + 1)::oid::regclass'))
+	AS c (t, w, e)
+	WHERE t = type
+	UNION ALL
+	SELECT 'made NULL', 'NULL'
+	UNION ALL
+	-- every byte, when time is no matter
+	SELECT 'byte ' || i,
+		'set_byte(%1$s, ' || i || ', get_byte(%1$s, ' || i || ') # 1)'
+	FROM generate_series(0, 8200) i WHERE type = 'bytea' AND heavy
+$$;
+
+-- A value where there was NULL.
+CREATE FUNCTION testing.some_value(type text) RETURNS text
+LANGUAGE sql AS $$
+	SELECT CASE type
+		WHEN 'bytea' THEN '''\x01''::bytea' WHEN 'text' THEN '''x''' WHEN 'boolean' THEN 'true'
+		WHEN 'timestamp with time zone' THEN 'now()' WHEN 'pg_snapshot' THEN 'pg_current_snapshot()'
+		WHEN 'xid8' THEN '''7''::xid8' WHEN 'name' THEN '''x''::name'
+		ELSE '1' END
+$$;
+
+-- Do one thing, verify, undo it.  What verify said in errors, or why the
+-- thing could not be done.
+CREATE FUNCTION testing.try(command text, OUT done bool, OUT errors bigint, OUT trouble text)
+LANGUAGE plpgsql AS $$
+DECLARE
+	changed bigint;
+BEGIN
+	done := false;
+	BEGIN
+		EXECUTE command;
+		GET DIAGNOSTICS changed = ROW_COUNT;
+		IF changed = 0 THEN
+			RAISE SQLSTATE 'TT000' USING MESSAGE = 'nothing changed';
+		END IF;
+		done := true;
+		SELECT count(*) FROM medsync.verify() WHERE severity = 'error' INTO errors;
+		RAISE SQLSTATE 'TT001';
+	EXCEPTION
+		WHEN SQLSTATE 'TT001' THEN
+			NULL;
+		WHEN OTHERS THEN
+			trouble := SQLSTATE || ': ' || SQLERRM;
+	END;
+END $$;
+
+CREATE TABLE testing.result (tab text, col text, place text, what text, done bool, errors bigint, trouble text);
+
+CREATE FUNCTION testing.every_byte(sample int, heavy bool) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	tab record;
+	col record;
+	change record;
+	place tid;
+	is_null bool;
+	ctids tid[];
+BEGIN
+	FOR tab IN
+		SELECT oid::regclass AS name, relname, oid FROM pg_class
+		WHERE relnamespace = 'medsync'::regnamespace AND relkind = 'r' ORDER BY relname
+	LOOP
+		-- all rows if they are few, else the first, the middle, the last, and some
+		EXECUTE format($q$
+			SELECT array_agg(ctid) FROM (
+				SELECT ctid, row_number() OVER (ORDER BY ctid) AS n, count(*) OVER () AS all_rows,
+					row_number() OVER (ORDER BY random()) AS lot
+				FROM %s) r
+			WHERE all_rows <= $1 OR n IN (1, all_rows / 2, all_rows) OR lot <= $1 - 3
+			$q$, tab.name) INTO ctids USING sample;
+
+		FOREACH place IN ARRAY coalesce(ctids, '{}')
+		LOOP
+			INSERT INTO testing.result
+			SELECT tab.relname, '*', place::text, 'row deleted', t.*
+			FROM testing.try(format('DELETE FROM %s WHERE ctid = %L', tab.name, place)) t;
+
+			FOR col IN
+				SELECT attname, quote_ident(attname) AS name, format_type(atttypid, NULL) AS type
+				FROM pg_attribute WHERE attrelid = tab.oid AND attnum > 0 AND NOT attisdropped
+				ORDER BY attnum
+			LOOP
+				EXECUTE format('SELECT %s IS NULL FROM %s WHERE ctid = %L', col.name, tab.name, place) INTO is_null;
+				FOR change IN
+					SELECT * FROM testing.changes(col.type, heavy) c WHERE NOT is_null
+					UNION ALL
+					SELECT 'a value for NULL', testing.some_value(col.type) WHERE is_null
+				LOOP
+					INSERT INTO testing.result
+					SELECT tab.relname, col.attname, place::text, change.what, t.*
+					FROM testing.try(format('UPDATE %s SET %s = %s WHERE ctid = %L AND %2$s IS DISTINCT FROM (%3$s)',
+						tab.name, col.name, format(change.expression, col.name), place)) t;
+				END LOOP;
+			END LOOP;
+		END LOOP;
+	END LOOP;
+END $$;
+SQL
+
+$node->safe_psql($db, sprintf('SELECT testing.every_byte(%d, %s)', heavy() ? 40 : 6, heavy() ? 'true' : 'false'),
+	timeout => 3600);
+diag(query($node, $db, "SELECT count(*) || ' changes tried, ' || count(*) FILTER (WHERE done) || ' made' FROM testing.result"));
+
+# Constraints of a table may refuse some change of a column; one at least, of
+# each column, must have been possible, else nothing is proved.
+
+my $undeclared = join ',', "('')", map { my ($t, $c) = split /\./; "('$t.$c')" } sort keys %declared;
+
+foreach my $table (split /\n/, query($node, $db, <<'SQL'))
+SELECT relname FROM pg_class WHERE relnamespace = 'medsync'::regnamespace AND relkind = 'r' ORDER BY 1
+SQL
+{
+	if ($declared{"$table.*"})
+	{
+		note("$table carries no evidence");
+		next;
+	}
+
+	# a table without rows proves nothing
+	isnt(query($node, $db, "SELECT count(*) FROM testing.result WHERE tab = '$table'"), '0', "$table was tested");
+	is( query($node, $db, <<SQL), '', "$table: every row and column could be changed");
+SELECT col, max(trouble) FROM testing.result WHERE tab = '$table' GROUP BY 1 HAVING NOT bool_or(done)
+SQL
+	is( query($node, $db, <<SQL), '', "$table: no internal trouble");
+SELECT col, place, what, trouble FROM testing.result
+WHERE tab = '$table' AND trouble IS NOT NULL AND (done OR trouble !~ '^(TT000|23|22)')
+LIMIT 8
+SQL
+	is( query($node, $db, <<SQL), '', "$table: every change and every deletion is found");
+SELECT col, what, count(*), min(place) FROM testing.result
+WHERE tab = '$table' AND done AND trouble IS NULL AND errors = 0
+  AND NOT (tab || '.' || col) IN (VALUES $undeclared)
+GROUP BY col, what ORDER BY 1, 2
+SQL
+}
+
+# What is declared must exist, and be right: no column is excused for nothing.
+foreach my $name (sort keys %declared)
+{
+	my ($table, $column) = split /\./, $name;
+
+	is( query($node, $db, <<SQL), 't', "$name, declared to carry no evidence, exists");
+SELECT count(*) > 0 FROM pg_attribute
+WHERE attrelid = to_regclass('medsync.$table') AND attnum > 0
+  AND ('$column' = '*' OR attname = '$column')
+SQL
+	cmp_ok(query($node, $db, <<SQL), '>', 0, "$name is rightly declared: some change of it is not found");
+SELECT count(*) FROM testing.result
+WHERE tab = '$table' AND ('$column' IN ('*', col)) AND done AND errors = 0
+SQL
+}
+
+is_clean($node, $db, 'clean after all changes were undone');
+
+$node->stop;
+done_testing();
