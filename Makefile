@@ -9,7 +9,7 @@ LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o \
 	src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
-	src/ledger/order.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o \
+	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
 
 MODULE_big = medsync

@@ -601,6 +601,13 @@ medsync_journal_note_seal(void)
 	buffer.sealed_level = GetCurrentTransactionNestLevel();
 }
 
+/* Has this transaction sealed? */
+bool
+medsync_journal_has_sealed(void)
+{
+	return buffer.sealed_level > 0;
+}
+
 static void
 journal_xact_callback(XactEvent event, void *arg)
 {

@@ -40,5 +40,6 @@ extern void medsync_journal_write_now(MedsyncEntry *entry,
 
 extern void medsync_journal_check_sealable(void);
 extern void medsync_journal_note_seal(void);
+extern bool medsync_journal_has_sealed(void);
 
 #endif							/* MEDSYNC_JOURNAL_H */

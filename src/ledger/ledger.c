@@ -208,14 +208,17 @@ medsync_era_compute_id(const uint8 *ledger_id, MedsyncEra *era)
 	memcpy(era->id, digest, MEDSYNC_ID_SIZE);
 }
 
-/* The era in which this database writes now; its number is left at 0. */
+/*
+ * The era in which this database writes now; its number is left at 0.  On a
+ * standby nothing is written: the result then only tells the line of eras.
+ */
 void
 medsync_era_current(const uint8 *ledger_id, MedsyncEra *era)
 {
 	era->number = 0;
 	era->known = true;
 	era->system_identifier = GetSystemIdentifier();
-	era->timeline = GetWALInsertionTimeLine();
+	era->timeline = RecoveryInProgress() ? 0 : GetWALInsertionTimeLine();
 	era->database = MyDatabaseId;
 	medsync_era_compute_id(ledger_id, era);
 }

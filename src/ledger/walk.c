@@ -334,8 +334,8 @@ medsync_walk_gather_own(MedsyncWalk *walk)
 	ListCell   *cell;
 	MedsyncXact found = {0};
 
-	if (walk->own_xid == 0)
-		return;
+	if (walk->own_xid == 0 || medsync_journal_has_sealed())
+		return;					/* what a sealer wrote is in its block */
 	found.xid = walk->own_xid;
 	found.position = PG_UINT64_MAX; /* what we did comes last */
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_XID8EQ,
@@ -734,6 +734,44 @@ medsync_walk_emit(MedsyncWalk *walk, const MedsyncXact *xact,
 						 &buf, callback, arg);
 	}
 	MemoryContextDelete(context);
+}
+
+/* Hand out one entry again, by the place of its packed row. */
+bool
+medsync_walk_fetch(MedsyncWalk *walk, const ItemPointerData *tid, int nth,
+				   MedsyncWalkCallback callback, void *arg)
+{
+	MedsyncPackedReader packed;
+	MedsyncWalkEntry item = {0};
+	HeapTupleData tuple;
+	Buffer		page;
+	const uint8 *body;
+	uint64		xid;
+	uint64		ordinal;
+	int			len;
+	bool		found = false;
+
+	tuple.t_self = *tid;
+	if (!heap_fetch(walk->journal, SnapshotAny, &tuple, &page, false))
+		return false;
+	read_journal_tuple(walk, &tuple, &xid, &ordinal, &body, &len);
+	item.body = body;
+	item.body_len = len;
+	item.tid = *tid;
+	item.header = &packed.header;
+	item.entry = &packed.entry;
+	if (body != NULL && medsync_packed_open(&packed, xid, ordinal, body, len))
+	{
+		while (item.nth <= nth && medsync_packed_next(&packed))
+		{
+			found = item.nth == nth;
+			if (found)
+				callback(arg, &item);
+			item.nth++;
+		}
+	}
+	ReleaseBuffer(page);
+	return found;
 }
 
 /* One transaction by its id, as gather would have found it; or NULL. */

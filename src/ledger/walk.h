@@ -112,6 +112,9 @@ extern void medsync_walk_gather_own(MedsyncWalk *walk);
 extern void medsync_walk_sort(MedsyncWalk *walk);
 extern void medsync_walk_emit(MedsyncWalk *walk, const MedsyncXact *xact,
 							  MedsyncWalkCallback callback, void *arg);
+extern bool medsync_walk_fetch(MedsyncWalk *walk, const ItemPointerData *tid,
+							   int nth, MedsyncWalkCallback callback,
+							   void *arg);
 extern MedsyncXact *medsync_walk_find_xact(MedsyncWalk *walk, uint64 xid,
 										   const MedsyncEra *era);
 

@@ -428,6 +428,8 @@ class Table:
             recorded = self.ledger_size()
             row = self.owner.query("SELECT errors, entries, rows, unsealed "
                                    "FROM medsync.verify_summary()")[0]
+            if None in row:
+                raise Failure("verify_summary() returned NULL")
             if row[0] != "0":
                 raise Failure(f"verify found {row[0]} errors")
             if int(row[2]) != live or int(row[1]) < wanted:
@@ -811,6 +813,8 @@ class Bench:
                     found, m = self.alone(
                         table, "SELECT errors, rows, entries "
                         "FROM medsync.verify_summary()")
+                    if None in found[0]:
+                        raise Failure("verify_summary() returned NULL")
                     m["changes"] = int(found[0][1])
                     if found[0][0] != "0":
                         raise Failure(f"verify found {found[0][0]} errors")

@@ -1,0 +1,121 @@
+/*-------------------------------------------------------------------------
+ *
+ * verify.h
+ *		What the parts of verify share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MEDSYNC_VERIFY_H
+#define MEDSYNC_VERIFY_H
+
+#include "ledger/balance.h"
+#include "ledger/manifest.h"
+#include "ledger/order.h"
+#include "ledger/row.h"
+#include "ledger/sealer.h"
+#include "nodes/execnodes.h"
+#include "utils/hsearch.h"
+#include "utils/jsonb.h"
+#include "vault/vault.h"
+
+/* A table number as verify comes to know it */
+typedef struct VerifiedTable
+{
+	uint32		number;			/* hash key */
+	uint32		last_version;	/* newest manifest that an entry announced */
+	bool		in_scope;
+	bool		has_row;		/* _table has it */
+	MedsyncTable row;
+	char	   *name;			/* as findings show it */
+	MedsyncManifest *manifest;	/* the newest announced, if its text holds */
+	int64		manifest_rows;	/* rows of _manifest */
+} VerifiedTable;
+
+/* One run of verify */
+typedef struct Verifier
+{
+	MemoryContext context;
+	ReturnSetInfo *result;		/* NULL: only count */
+	Snapshot	snapshot;
+	MedsyncWalk walk;
+	MedsyncKeyReader *keys;
+	bool		keys_open;		/* the root secret can be read */
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz ledger_created_at;
+	uint8		seed_key[MEDSYNC_KEY_SIZE];
+	bool		scoped;			/* a relation was named */
+	int64		since;			/* entries below were verified before */
+	HTAB	   *tables;			/* of VerifiedTable */
+	HTAB	   *missing_keys;	/* key ids reported already */
+	MedsyncBalance *balance;
+	StringInfoData scratch;
+	StringInfoData image;
+	MedsyncSha256 *sha;
+
+	/* the block being read */
+	MedsyncBlock *block;		/* NULL: unsealed entries */
+	MedsyncEra *era;
+	bool		light;			/* hashes are taken from the tiles */
+	int64		index;			/* of the next entry */
+	bool		entry_differs;	/* a leaf is not the stored tile's */
+	int64		first_difference;
+	int64		differences;
+	char	   *order_problem;	/* found while reading it */
+	MedsyncTree tree;
+	MedsyncOrderBuilder order;
+	MedsyncLookupBuilder lookup;
+	Relation	tile_table;
+	Relation	order_table;
+	Relation	lookup_table;
+	uint8		stored_leaves[MEDSYNC_TILE_SIZE];
+	int			stored_leaf_count;
+	int64		stored_leaf_tile;	/* which tile that is, -1: none */
+	ItemPointerData seeded_tid; /* packed row whose seed was checked last */
+
+	/* sums */
+	int64		sealed;
+	int64		unsealed;
+	int64		blocks;
+	int64		tables_checked;
+	int64		rows;
+	int64		errors;
+	int64		warnings;
+	int64		journal_rows;	/* packed rows that entries were read from */
+	int64		image_rows;		/* rows of _image that entries refer to */
+	int64		tile_rows;		/* rows that the tree has */
+	int64		order_rows;
+	int64		lookup_rows;
+	int64		manifest_rows;
+	bool		damaged;		/* some block or entry is not what it was */
+	TimestampTz oldest_unsealed;
+} Verifier;
+
+/* Where a finding is */
+typedef struct FindingPlace
+{
+	const char *relation;
+	Jsonb	   *row_key;
+	int64		block;			/* -1: none */
+	int64		index;			/* -1: none */
+} FindingPlace;
+
+#define NO_PLACE ((FindingPlace) {NULL, NULL, -1, -1})
+
+extern void medsync_verify_report(Verifier *verifier, const char *severity,
+								  const char *verdict, FindingPlace place,
+								  const char *expected, const char *found,
+								  const char *detail);
+extern char *medsync_verify_hex(const void *bytes, int len);
+extern VerifiedTable *medsync_verify_table(Verifier *verifier, uint32 number);
+extern void medsync_verify_missing_key(Verifier *verifier,
+									   MedsyncKeyStatus status,
+									   const uint8 *key_id,
+									   const char *relation);
+
+extern bool medsync_verify_is_no_finding(const ErrorData *error);
+
+extern void medsync_verify_live_tables(Verifier *verifier);
+extern void medsync_verify_balance(Verifier *verifier);
+extern void medsync_verify_guards(Verifier *verifier);
+
+#endif							/* MEDSYNC_VERIFY_H */

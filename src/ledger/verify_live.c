@@ -1,0 +1,665 @@
+/*-------------------------------------------------------------------------
+ *
+ * verify_live.c
+ *		The part of verify that compares live tables and guards with the
+ *		ledger.
+ *
+ * Every row of every tracked table is encoded and committed to again, and
+ * the balance of each table drawn (balance.c).  A row that differs from what
+ * its key's entries left is "altered", one that no entry made is "extra",
+ * one that no entry ended but is gone is "missing".
+ *
+ * Tables are read by the caller's snapshot without predicate locks.  Names,
+ * columns and triggers are those of the catalog now, under an
+ * AccessShareLock; a table whose registration is newer than the snapshot is
+ * left out, so that a concurrent track() is no false alarm.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_event_trigger.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "ledger/image.h"
+#include "ledger/render.h"
+#include "ledger/track.h"
+#include "ledger/verify.h"
+
+#define ROWS_BETWEEN_REPORTS	100000
+
+/* Unbalanced commitments, and what pairs them */
+typedef struct Unbalanced
+{
+	Verifier   *verifier;
+	List	   *missing;		/* made, but not live */
+	List	   *extra;			/* live, but not made */
+	HTAB	   *by_key;			/* missing ones by table and row key */
+} Unbalanced;
+
+typedef struct MissingKey
+{
+	uint32		table;
+	uint8		row_key[MEDSYNC_ID_SIZE];
+} MissingKey;
+
+typedef struct MissingEntry
+{
+	MissingKey	key;
+	MedsyncBalanceItem *item;	/* NULL: paired already */
+} MissingEntry;
+
+static FindingPlace
+table_place(const VerifiedTable *table)
+{
+	FindingPlace place = NO_PLACE;
+
+	place.relation = table->name;
+	return place;
+}
+
+static void
+report_table(Verifier *verifier, const VerifiedTable *table,
+			 const char *verdict, const char *detail)
+{
+	medsync_verify_report(verifier, "error", verdict, table_place(table),
+						  NULL, NULL, detail);
+}
+
+/* ---- the list of tables against the manifests that entries announced ---- */
+
+/* The row of _table that the caller's snapshot sees. */
+static const MedsyncTable *
+visible_row(List *visible, uint32 number)
+{
+	ListCell   *cell;
+
+	foreach(cell, visible)
+	{
+		const MedsyncTable *row = lfirst(cell);
+
+		if (row->number == number)
+			return row;
+	}
+	return NULL;
+}
+
+/* Does _table say what the newest announced manifest says? */
+static void
+check_table_row(Verifier *verifier, const VerifiedTable *table,
+				const MedsyncTable *row)
+{
+	const MedsyncManifest *manifest = table->manifest;
+
+	if (row == NULL)
+	{
+		if (table->last_version > 0 && !table->has_row)
+			report_table(verifier, table, "entry_altered",
+						 "The table is gone from the ledger's list of tables.");
+		return;
+	}
+	if (table->last_version == 0)
+		report_table(verifier, table, "entry_missing",
+					 "The table is in the ledger's list of tables, but no entry announced it.");
+	else if (row->manifest_version != table->last_version)
+		medsync_verify_report(verifier, "error", "entry_altered",
+							  table_place(table),
+							  psprintf("%u", table->last_version),
+							  psprintf("%u", row->manifest_version),
+							  "The ledger's list of tables has another manifest version.");
+	else if (manifest != NULL &&
+			 (strcmp(row->schema_name, manifest->schema_name) != 0 ||
+			  strcmp(row->table_name, manifest->table_name) != 0 ||
+			  row->tracked != manifest->tracked))
+		report_table(verifier, table, "entry_altered",
+					 "The ledger's list of tables differs from the manifest.");
+}
+
+/* ---- live rows ---- */
+
+/* The key of a live row's subject; the table's own where it has none. */
+static MedsyncKeyStatus
+live_row_key(Verifier *verifier, const MedsyncPlan *plan, const Datum *values,
+			 const bool *isnull, const MedsyncSubjectKey **key)
+{
+	char	   *subject = medsync_row_subject(plan, values, isnull);
+	uint8		number[4];
+
+	if (subject != NULL)
+		return medsync_key_reader_by_subject(verifier->keys,
+											 MEDSYNC_SUBJECT_PERSON, subject,
+											 strlen(subject), key);
+	medsync_wire_store_u32(number, plan->table);
+	return medsync_key_reader_by_subject(verifier->keys,
+										 MEDSYNC_SUBJECT_TABLE, number,
+										 sizeof(number), key);
+}
+
+/* Commit to a live row again; false when its key cannot be read. */
+static bool
+commit_live_row(Verifier *verifier, const MedsyncPlan *plan,
+				const Datum *values, const bool *isnull,
+				MedsyncRowDigest *digest)
+{
+	const MedsyncSubjectKey *key;
+	MedsyncSink sink;
+
+	if (live_row_key(verifier, plan, values, isnull, &key) != MEDSYNC_KEY_OK)
+		return false;
+	initStringInfo(&sink.buf);
+	sink.hash = verifier->sha;
+	medsync_row_hash_start(verifier->sha, plan->table);
+	medsync_row_encode(&sink, plan, values, isnull);
+	medsync_sink_flush(&sink);
+	medsync_sha256_finish(verifier->sha, digest->hash);
+	medsync_row_commit(key->commit, digest->hash, digest);
+	return true;
+}
+
+/* Add every live row of a table to the balance. */
+static void
+add_live_rows(Verifier *verifier, const VerifiedTable *table, Relation rel,
+			  const MedsyncPlan *plan)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *isnull = palloc(sizeof(bool) * desc->natts);
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext,
+													  "medsync live row",
+													  ALLOCSET_DEFAULT_SIZES);
+	int64		rows_before = verifier->rows;
+	int64		without_key = 0;
+	MedsyncScan scan;
+	HeapTuple	tuple;
+
+	medsync_scan_begin(&scan, rel, NULL, verifier->snapshot, 0, NULL);
+	while ((tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(row_context);
+		MedsyncBalanceItem item = {0};
+		MedsyncRowDigest digest;
+
+		CHECK_FOR_INTERRUPTS();
+		heap_deform_tuple(tuple, desc, values, isnull);
+		if (commit_live_row(verifier, plan, values, isnull, &digest))
+		{
+			memcpy(item.commitment, digest.commitment, MEDSYNC_HASH_SIZE);
+			item.table = plan->table;
+			item.live = 1;
+			item.live_tid = tuple->t_self;
+			item.index = item.block = -1;
+			MemoryContextSwitchTo(oldcontext);
+			medsync_balance_add(verifier->balance, &item);
+		}
+		else
+			without_key++;
+		MemoryContextSwitchTo(oldcontext);
+		MemoryContextReset(row_context);
+		if (++verifier->rows % ROWS_BETWEEN_REPORTS == 0)
+		{
+			char		text[NAMEDATALEN * 2 + 80];
+
+			snprintf(text, sizeof(text), "medsync.verify: %s, " INT64_FORMAT " rows",
+					 table->name, verifier->rows - rows_before);
+			pgstat_report_activity(STATE_RUNNING, text);
+		}
+	}
+	medsync_scan_end(&scan);
+	MemoryContextDelete(row_context);
+	if (without_key > 0)
+		report_table(verifier, table, "key_missing",
+					 psprintf(INT64_FORMAT " rows have a subject whose key is missing.",
+							  without_key));
+}
+
+/* One table's rows, in a subtransaction: an unreadable page is a finding. */
+static void
+check_live_table(Verifier *verifier, const VerifiedTable *table)
+{
+	MemoryContext oldcontext = CurrentMemoryContext;
+	ResourceOwner oldowner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(oldcontext);
+	PG_TRY();
+	{
+		Oid			relid = medsync_table_relid(&table->row);
+		Relation	rel = OidIsValid(relid) ?
+			try_relation_open(relid, AccessShareLock) : NULL;
+		MedsyncTable *now = rel ? medsync_table_of(rel) : NULL;
+
+		if (rel == NULL)
+			report_table(verifier, table, "missing", "The table is gone.");
+		else if (now != NULL && now->number == table->number)
+		{
+			MedsyncManifest *manifest =
+				now->manifest_version == table->last_version ?
+				table->manifest :
+				medsync_manifest_load(now->number, now->manifest_version);
+			MedsyncPlan *plan = medsync_plan_build(rel, manifest,
+												   CurrentMemoryContext);
+
+			if (plan->problem != NULL)
+				report_table(verifier, table, "altered", plan->problem);
+			verifier->tables_checked++;
+			add_live_rows(verifier, table, rel, plan);
+		}
+		if (rel != NULL)
+			relation_close(rel, NoLock);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(oldcontext);
+		CurrentResourceOwner = oldowner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(oldcontext);
+		error = CopyErrorData();
+		if (medsync_verify_is_no_finding(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(oldcontext);
+		CurrentResourceOwner = oldowner;
+		report_table(verifier, table, "altered",
+					 psprintf("The table could not be read: %s",
+							  error->message));
+	}
+	PG_END_TRY();
+}
+
+/* Compare the list of tables with the manifests, and read every live table. */
+void
+medsync_verify_live_tables(Verifier *verifier)
+{
+	List	   *visible = medsync_tables(verifier->snapshot);
+	HASH_SEQ_STATUS status;
+	VerifiedTable *table;
+
+	hash_seq_init(&status, verifier->tables);
+	while ((table = hash_seq_search(&status)) != NULL)
+	{
+		const MedsyncTable *row = visible_row(visible, table->number);
+
+		if (!table->in_scope)
+			continue;
+		check_table_row(verifier, table, row);
+		if (row == NULL || !table->has_row || !table->row.tracked ||
+			table->manifest == NULL || table->manifest->partitioned ||
+			!table->manifest->tracked)
+			continue;
+		check_live_table(verifier, table);
+	}
+}
+
+/* ---- the balance ---- */
+
+static void
+collect_unbalanced(void *arg, const MedsyncBalanceItem *item)
+{
+	Unbalanced *unbalanced = arg;
+	VerifiedTable *table = medsync_verify_table(unbalanced->verifier,
+												item->table);
+	MedsyncBalanceItem *copy;
+
+	/* of a table that was let go nothing is expected */
+	if (!table->in_scope || !table->has_row || !table->row.tracked)
+		return;
+	copy = palloc(sizeof(MedsyncBalanceItem));
+	*copy = *item;
+	if (item->entries > item->live)
+		unbalanced->missing = lappend(unbalanced->missing, copy);
+	else
+		unbalanced->extra = lappend(unbalanced->extra, copy);
+}
+
+/* Index what is missing by row key. */
+static void
+index_missing(Unbalanced *unbalanced)
+{
+	HASHCTL		ctl = {.keysize = sizeof(MissingKey),.entrysize = sizeof(MissingEntry)};
+	ListCell   *cell;
+
+	ctl.hcxt = CurrentMemoryContext;
+	unbalanced->by_key = hash_create("medsync missing rows", 256, &ctl,
+									 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	foreach(cell, unbalanced->missing)
+	{
+		MedsyncBalanceItem *item = lfirst(cell);
+		MissingKey	key;
+		MissingEntry *entry;
+
+		if (!item->has_row_key)
+			continue;
+		memset(&key, 0, sizeof(key));
+		key.table = item->table;
+		memcpy(key.row_key, item->row_key, MEDSYNC_ID_SIZE);
+		entry = hash_search(unbalanced->by_key, &key, HASH_ENTER, NULL);
+		entry->item = item;
+	}
+}
+
+/* The primary key of a row as JSON. */
+static Jsonb *
+key_to_jsonb(const MedsyncPlan *plan, TupleDesc desc, const Datum *values,
+			 const bool *isnull)
+{
+	TupleDesc	key_desc;
+	Datum	   *key_values;
+	bool	   *key_isnull;
+	int			count = 0;
+	int			i;
+
+	if (plan->key_count == 0)
+		return NULL;
+	key_desc = CreateTemplateTupleDesc(plan->key_count);
+	key_values = palloc(sizeof(Datum) * plan->key_count);
+	key_isnull = palloc(sizeof(bool) * plan->key_count);
+	for (i = 0; i < plan->column_count; i++)
+	{
+		AttrNumber	attnum = plan->columns[i].attnum;
+
+		if (!plan->columns[i].is_key)
+			continue;
+		key_values[count] = values[attnum - 1];
+		key_isnull[count] = isnull[attnum - 1];
+		TupleDescCopyEntry(key_desc, ++count, desc, attnum);
+	}
+	return medsync_row_to_jsonb(key_desc, key_values, key_isnull);
+}
+
+/* Report a live row that no entry made, or that differs from its entries. */
+static void
+report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
+{
+	Verifier   *verifier = unbalanced->verifier;
+	VerifiedTable *table = medsync_verify_table(verifier, item->table);
+	Relation	rel = relation_open(medsync_table_relid(&table->row),
+									AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	MedsyncPlan *plan = medsync_plan_build(rel, table->manifest,
+										   CurrentMemoryContext);
+	FindingPlace place = table_place(table);
+	MissingEntry *missing = NULL;
+	HeapTupleData tuple;
+	Buffer		page;
+
+	tuple.t_self = item->live_tid;
+	if (heap_fetch(rel, SnapshotAny, &tuple, &page, false))
+	{
+		Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+		bool	   *isnull = palloc(sizeof(bool) * desc->natts);
+		const MedsyncSubjectKey *key;
+		uint8		number[4];
+
+		heap_deform_tuple(&tuple, desc, values, isnull);
+		medsync_wire_store_u32(number, table->number);
+		if (plan->key_count > 0 &&
+			medsync_key_reader_by_subject(verifier->keys,
+										  MEDSYNC_SUBJECT_TABLE, number,
+										  sizeof(number), &key) == MEDSYNC_KEY_OK)
+		{
+			MedsyncSink sink = {.hash = NULL};
+			MedsyncHmac *label = medsync_hmac_create();
+			MissingKey	missing_key;
+
+			initStringInfo(&sink.buf);
+			medsync_row_encode_key(&sink, plan, values, isnull);
+			medsync_hmac_start(label, key->label, MEDSYNC_KEY_SIZE);
+			memset(&missing_key, 0, sizeof(missing_key));
+			missing_key.table = table->number;
+			medsync_row_key(label, sink.buf.data, sink.buf.len,
+							missing_key.row_key);
+			medsync_hmac_free(label);
+			missing = hash_search(unbalanced->by_key, &missing_key, HASH_FIND,
+								  NULL);
+		}
+		place.row_key = key_to_jsonb(plan, desc, values, isnull);
+		ReleaseBuffer(page);
+	}
+	relation_close(rel, AccessShareLock);
+
+	if (missing != NULL && missing->item != NULL)
+	{
+		place.block = missing->item->block;
+		place.index = missing->item->index;
+		medsync_verify_report(verifier, "error", "altered", place,
+							  medsync_verify_hex(missing->item->commitment, MEDSYNC_HASH_SIZE),
+							  medsync_verify_hex(item->commitment, MEDSYNC_HASH_SIZE),
+							  "The row is not what the ledger says it is.");
+		unbalanced->missing = list_delete_ptr(unbalanced->missing,
+											  missing->item);
+		missing->item = NULL;
+	}
+	else if (item->entries < 0)
+		medsync_verify_report(verifier, "error", "entry_missing", place, NULL,
+							  medsync_verify_hex(item->commitment, MEDSYNC_HASH_SIZE),
+							  "Entries end a row version that no entry made.");
+	else
+		medsync_verify_report(verifier, "error", "extra", place, NULL,
+							  medsync_verify_hex(item->commitment, MEDSYNC_HASH_SIZE),
+							  "No entry made this row.");
+}
+
+/* What render_missing fills in */
+typedef struct MissingRow
+{
+	Verifier   *verifier;
+	const VerifiedTable *table;
+	Jsonb	   *row_key;
+} MissingRow;
+
+/* The key of a row that is gone, from the image of the entry that made it. */
+static void
+render_missing(void *arg, const MedsyncWalkEntry *item)
+{
+	MissingRow *missing = arg;
+	Verifier   *verifier = missing->verifier;
+	const MedsyncSubjectKey *subject;
+	MedsyncManifest *manifest;
+	MedsyncRowReader *reader;
+	Datum	   *values;
+	bool	   *isnull;
+	int64		chunks = 0;
+
+	if ((item->entry->fields & (MEDSYNC_HAS_IMAGE | MEDSYNC_HAS_LARGE_IMAGE)) == 0 ||
+		medsync_key_reader_by_id(verifier->keys, item->entry->key_id,
+								 &subject) != MEDSYNC_KEY_OK ||
+		!medsync_image_open(item->header, item->entry, subject,
+							verifier->snapshot, &verifier->image, &chunks))
+		return;
+	manifest = medsync_manifest_load(item->entry->table,
+									 item->entry->manifest);
+	if (manifest == NULL)
+		return;
+	reader = medsync_row_reader_create(manifest, missing->table->manifest, NULL);
+	values = palloc(sizeof(Datum) * Max(reader->desc->natts, 1));
+	isnull = palloc(sizeof(bool) * Max(reader->desc->natts, 1));
+	if (medsync_row_decode(reader, verifier->image.data, verifier->image.len,
+						   values, isnull))
+		missing->row_key = medsync_row_key_to_jsonb(reader, values, isnull);
+}
+
+/* Report a row that should be there. */
+static void
+report_missing(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
+{
+	Verifier   *verifier = unbalanced->verifier;
+	MissingRow	missing = {.verifier = verifier};
+	FindingPlace place;
+
+	missing.table = medsync_verify_table(verifier, item->table);
+	place = table_place(missing.table);
+	place.block = item->block;
+	place.index = item->index;
+	if (ItemPointerIsValid(&item->tid))
+		medsync_walk_fetch(&verifier->walk, &item->tid, item->nth,
+						   render_missing, &missing);
+	place.row_key = missing.row_key;
+	medsync_verify_report(verifier, "error", "missing", place,
+						  medsync_verify_hex(item->commitment, MEDSYNC_HASH_SIZE),
+						  NULL, "The row is gone, and no entry ended it.");
+}
+
+/* Draw the balance of every table, and pair what is missing with what is extra. */
+void
+medsync_verify_balance(Verifier *verifier)
+{
+	Unbalanced	unbalanced = {.verifier = verifier};
+	ListCell   *cell;
+
+	medsync_balance_finish(verifier->balance, collect_unbalanced, &unbalanced);
+	index_missing(&unbalanced);
+	foreach(cell, unbalanced.extra)
+		report_extra(&unbalanced, lfirst(cell));
+	foreach(cell, unbalanced.missing)
+		report_missing(&unbalanced, lfirst(cell));
+}
+
+/* ---- guards ---- */
+
+/* Is a function of ours still the C function that the script made? */
+static bool
+function_intact(const char *name, const char *symbol)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID,
+										ObjectIdGetDatum(medsync_function_oid(name)));
+	bool		intact;
+	bool		isnull;
+	Datum		source;
+	Datum		binary;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
+	intact = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId &&
+		!isnull && strcmp(TextDatumGetCString(source), symbol) == 0;
+	binary = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_probin, &isnull);
+	intact = intact && !isnull &&
+		strcmp(TextDatumGetCString(binary), "$libdir/medsync") == 0;
+	ReleaseSysCache(tuple);
+	return intact;
+}
+
+/* Does an event trigger stand, always enabled, with its function? */
+static void
+check_event_trigger(Verifier *verifier, const char *name, const char *event,
+					const char *function, const char *symbol)
+{
+	HeapTuple	tuple = SearchSysCache1(EVENTTRIGGERNAME,
+										CStringGetDatum(name));
+	bool		stands = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_event_trigger trigger =
+		(Form_pg_event_trigger) GETSTRUCT(tuple);
+
+		stands = trigger->evtenabled == TRIGGER_FIRES_ALWAYS &&
+			trigger->evtfoid == medsync_function_oid(function) &&
+			strcmp(NameStr(trigger->evtevent), event) == 0 &&
+			heap_attisnull(tuple, Anum_pg_event_trigger_evttags, NULL);
+		ReleaseSysCache(tuple);
+	}
+	if (!stands || !function_intact(function, symbol))
+		medsync_verify_report(verifier, "error", "guard_missing", NO_PLACE,
+							  NULL, NULL,
+							  psprintf("Event trigger \"%s\" is not as CREATE EXTENSION made it.",
+									   name));
+}
+
+/* Do the triggers of a tracked table stand? */
+static void
+check_table_triggers(Verifier *verifier, const VerifiedTable *table)
+{
+	Oid			relid = medsync_table_relid(&table->row);
+	Relation	rel = OidIsValid(relid) ?
+		try_relation_open(relid, AccessShareLock) : NULL;
+	MedsyncTable *now;
+
+	if (rel == NULL)
+		return;					/* reported as missing */
+	now = medsync_table_of(rel);
+	if (now != NULL && now->number == table->number)
+	{
+		if (!medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture"))
+			report_table(verifier, table, "guard_missing",
+						 "The capture trigger is gone, disabled or altered.");
+		if (!medsync_trigger_stands(rel, MEDSYNC_TRUNCATE_TRIGGER, "_truncate"))
+			report_table(verifier, table, "guard_missing",
+						 "The truncate trigger is gone, disabled or altered.");
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+/* A partition that a tracked table got past the guards. */
+static void
+check_unknown_partitions(Verifier *verifier, const VerifiedTable *table)
+{
+	Oid			relid = medsync_table_relid(&table->row);
+	ListCell   *cell;
+
+	if (!OidIsValid(relid) || table->manifest == NULL ||
+		!table->manifest->partitioned)
+		return;
+	foreach(cell, find_inheritance_children(relid, AccessShareLock))
+	{
+		Relation	rel = relation_open(lfirst_oid(cell), AccessShareLock);
+
+		if (medsync_table_of(rel) == NULL)
+			report_table(verifier, table, "extra",
+						 psprintf("Partition \"%s\" was attached past the ledger's guards.",
+								  RelationGetRelationName(rel)));
+		relation_close(rel, AccessShareLock);
+	}
+}
+
+/* Check the triggers that keep the ledger complete. */
+void
+medsync_verify_guards(Verifier *verifier)
+{
+	HASH_SEQ_STATUS status;
+	VerifiedTable *table;
+
+	check_event_trigger(verifier, "medsync_guard_start", "ddl_command_start",
+						"_guard_start", "medsync_guard_start");
+	check_event_trigger(verifier, "medsync_guard_end", "ddl_command_end",
+						"_guard_end", "medsync_guard_end");
+	check_event_trigger(verifier, "medsync_guard_drop", "sql_drop",
+						"_guard_drop", "medsync_guard_drop");
+	check_event_trigger(verifier, "medsync_guard_rewrite", "table_rewrite",
+						"_guard_rewrite", "medsync_guard_rewrite");
+	if (!function_intact("_capture", "medsync_capture") ||
+		!function_intact("_truncate", "medsync_truncate"))
+		medsync_verify_report(verifier, "error", "guard_missing", NO_PLACE,
+							  NULL, NULL,
+							  "A trigger function is not as CREATE EXTENSION made it.");
+	hash_seq_init(&status, verifier->tables);
+	while ((table = hash_seq_search(&status)) != NULL)
+		if (table->in_scope && table->has_row && table->row.tracked)
+		{
+			check_table_triggers(verifier, table);
+			check_unknown_partitions(verifier, table);
+		}
+}
