@@ -194,9 +194,17 @@ medsync_insert_quietly(Relation heap, HeapTuple tuple, bool in_partial_indexes)
 			int			i;
 
 			for (i = 0; i < index->rd_index->indnatts; i++)
+			{
+				if (index->rd_index->indkey.values[i] == 0)
+					ereport(ERROR,
+							(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							 errmsg("index \"%s\" on a table of medsync has an expression",
+									RelationGetRelationName(index)),
+							 errhint("Drop the index.")));
 				values[i] = heap_getattr(tuple,
 										 index->rd_index->indkey.values[i],
 										 RelationGetDescr(heap), &isnull[i]);
+			}
 			index_insert(index, values, isnull, &tuple->t_self, heap,
 						 unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
 						 false, info);
@@ -238,6 +246,20 @@ medsync_act_as_extension_owner(Oid *save_userid, int *save_sec_context)
 	GetUserIdAndSecContext(save_userid, save_sec_context);
 	SetUserIdAndSecContext(owner,
 						   *save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/*
+ * Become the owner of a table while its values are rendered: a type of the
+ * owner's may bring functions of the owner's (a cast to json), and those
+ * must not run with the rights of whoever verifies.  Restored like above.
+ */
+void
+medsync_act_as_table_owner(Relation rel, Oid *save_userid,
+						   int *save_sec_context)
+{
+	GetUserIdAndSecContext(save_userid, save_sec_context);
+	SetUserIdAndSecContext(rel->rd_rel->relowner,
+						   *save_sec_context | SECURITY_RESTRICTED_OPERATION);
 }
 
 /* Run one utility command; the text is ours, with quoted identifiers. */

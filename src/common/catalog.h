@@ -54,6 +54,8 @@ extern void medsync_insert_quietly(Relation heap, HeapTuple tuple,
 extern bool medsync_caller_is(const char *role);
 extern void medsync_act_as_extension_owner(Oid *save_userid,
 										   int *save_sec_context);
+extern void medsync_act_as_table_owner(Relation rel, Oid *save_userid,
+									   int *save_sec_context);
 extern void medsync_spi_execute(const char *command);
 
 #endif							/* MEDSYNC_CATALOG_H */

@@ -8,9 +8,9 @@
  * number that ended it, must be the number of live rows that have it.  The
  * sum does not depend on order and works for tables without a key.
  *
- * Memory stays within maintenance_work_mem: a ledger too large for one hash
- * table is split by commitment into temporary files that are summed one
- * after another.  The files belong to the resource owner of the caller.
+ * Memory stays within maintenance_work_mem, and mostly within 8 MB: a ledger
+ * too large for one hash table is split by commitment into temporary files
+ * that are summed one after another.  The files belong to the resource owner of the caller.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +22,8 @@
 #include "ledger/balance.h"
 
 #define BYTES_PER_ITEM	256		/* in the hash table, at its average filling */
-#define MAX_PARTS		512
+#define PART_MEMORY		8192	/* kB; what a processor's cache likes */
+#define MAX_PARTS		1024
 
 typedef struct BalanceKey
 {
@@ -74,7 +75,7 @@ medsync_balance_create(int64 expected_items)
 {
 	MedsyncBalance *balance = palloc0(sizeof(MedsyncBalance));
 	int64		parts = expected_items * BYTES_PER_ITEM /
-	((int64) maintenance_work_mem * 1024) + 1;
+	((int64) Min(maintenance_work_mem, PART_MEMORY) * 1024) + 1;
 	int			i;
 
 	balance->context = CurrentMemoryContext;

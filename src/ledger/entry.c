@@ -25,6 +25,7 @@
 #endif
 
 #include "ledger/entry.h"
+#include "port/pg_bswap.h"
 
 #define PACKED_VERSION		1
 #define ENTRY_VERSION		1
@@ -32,6 +33,9 @@
 #define LEAF_VERSION		1
 
 #define PACKED_WITH_IMAGES	0x01
+
+/* bytes of a full entry without roles and detail, an upper bound */
+#define ENTRY_FIXED_MAX		512
 
 static const char *const operation_names[] = {
 	[MEDSYNC_OP_INSERT] = "insert",
@@ -355,55 +359,91 @@ medsync_packed_next(MedsyncPackedReader *packed)
 	return !reader->failed;
 }
 
-/* Append the full encoding of an entry: what its leaf commits to. */
+/* Write len bytes and step over them. */
+static inline uint8 *
+poke(uint8 *p, const void *data, size_t len)
+{
+	memcpy(p, data, len);
+	return p + len;
+}
+
+static inline uint8 *
+poke_u16(uint8 *p, uint16 value)
+{
+	value = pg_hton16(value);
+	return poke(p, &value, sizeof(value));
+}
+
+static inline uint8 *
+poke_u32(uint8 *p, uint32 value)
+{
+	value = pg_hton32(value);
+	return poke(p, &value, sizeof(value));
+}
+
+static inline uint8 *
+poke_u64(uint8 *p, uint64 value)
+{
+	value = pg_hton64(value);
+	return poke(p, &value, sizeof(value));
+}
+
+/*
+ * Append the full encoding of an entry: what its leaf commits to.  Sealing
+ * and verifying do this for every entry, so room is made once and then
+ * written without further checks.
+ */
 void
 medsync_entry_encode(StringInfo buf, const uint8 *era_id,
 					 const MedsyncPackedHeader *header,
 					 const MedsyncEntry *entry)
 {
 	uint32		fields = entry->fields & MEDSYNC_ENTRY_FIELDS;
+	uint8	   *p;
 
-	appendStringInfoChar(buf, ENTRY_VERSION);
-	appendStringInfoChar(buf, ENTRY_ALGORITHM);
-	medsync_wire_put_bytes(buf, era_id, MEDSYNC_ID_SIZE);
-	medsync_wire_put_u64(buf, header->xid);
-	medsync_wire_put_u64(buf, entry->ordinal);
-	medsync_wire_put_u64(buf, header->flush_position);
-	medsync_wire_put_u64(buf, (uint64) header->flush_time);
-	medsync_wire_put_u64(buf, (uint64) entry->statement_time);
-	appendStringInfoChar(buf, entry->operation);
-	medsync_wire_put_u32(buf, entry->table);
-	medsync_wire_put_u32(buf, entry->manifest);
-	medsync_wire_put_u32(buf, entry->command);
-	medsync_wire_put_u32(buf, fields);
-	medsync_wire_put_u16(buf, header->session_role_len);
-	medsync_wire_put_bytes(buf, header->session_role,
-						   header->session_role_len);
-	medsync_wire_put_u16(buf, entry->role_len);
-	medsync_wire_put_bytes(buf, entry->role, entry->role_len);
+	enlargeStringInfo(buf, ENTRY_FIXED_MAX + header->session_role_len +
+					  entry->role_len + MEDSYNC_DETAIL_MAX);
+	p = (uint8 *) buf->data + buf->len;
+	*p++ = ENTRY_VERSION;
+	*p++ = ENTRY_ALGORITHM;
+	p = poke(p, era_id, MEDSYNC_ID_SIZE);
+	p = poke_u64(p, header->xid);
+	p = poke_u64(p, entry->ordinal);
+	p = poke_u64(p, header->flush_position);
+	p = poke_u64(p, (uint64) header->flush_time);
+	p = poke_u64(p, (uint64) entry->statement_time);
+	*p++ = entry->operation;
+	p = poke_u32(p, entry->table);
+	p = poke_u32(p, entry->manifest);
+	p = poke_u32(p, entry->command);
+	p = poke_u32(p, fields);
+	p = poke_u16(p, (uint16) header->session_role_len);
+	p = poke(p, header->session_role, header->session_role_len);
+	p = poke_u16(p, (uint16) entry->role_len);
+	p = poke(p, entry->role, entry->role_len);
 	if (fields & MEDSYNC_HAS_KEY_ID)
-		medsync_wire_put_bytes(buf, entry->key_id, MEDSYNC_ID_SIZE);
+		p = poke(p, entry->key_id, MEDSYNC_ID_SIZE);
 	if (fields & MEDSYNC_HAS_ROW_KEY)
-		medsync_wire_put_bytes(buf, entry->row_key, MEDSYNC_ID_SIZE);
+		p = poke(p, entry->row_key, MEDSYNC_ID_SIZE);
 	if (fields & MEDSYNC_HAS_OLD)
-		medsync_wire_put_bytes(buf, entry->old_commitment, MEDSYNC_HASH_SIZE);
+		p = poke(p, entry->old_commitment, MEDSYNC_HASH_SIZE);
 	if (fields & MEDSYNC_HAS_NEW)
-		medsync_wire_put_bytes(buf, entry->new_commitment, MEDSYNC_HASH_SIZE);
+		p = poke(p, entry->new_commitment, MEDSYNC_HASH_SIZE);
 	if (fields & MEDSYNC_HAS_PERSON)
-		medsync_wire_put_bytes(buf, entry->person, MEDSYNC_ID_SIZE);
+		p = poke(p, entry->person, MEDSYNC_ID_SIZE);
 	if (fields & MEDSYNC_HAS_SIGNATURE)
 	{
-		medsync_wire_put_bytes(buf, entry->signer, MEDSYNC_ID_SIZE);
-		medsync_wire_put_bytes(buf, entry->signature_digest,
-							   MEDSYNC_HASH_SIZE);
+		p = poke(p, entry->signer, MEDSYNC_ID_SIZE);
+		p = poke(p, entry->signature_digest, MEDSYNC_HASH_SIZE);
 	}
 	if (fields & MEDSYNC_HAS_OBJECT)
-		medsync_wire_put_bytes(buf, entry->object, MEDSYNC_HASH_SIZE);
+		p = poke(p, entry->object, MEDSYNC_HASH_SIZE);
 	if (fields & MEDSYNC_HAS_DETAIL)
 	{
-		medsync_wire_put_u16(buf, entry->detail_len);
-		medsync_wire_put_bytes(buf, entry->detail, entry->detail_len);
+		p = poke_u16(p, (uint16) entry->detail_len);
+		p = poke(p, entry->detail, entry->detail_len);
 	}
+	buf->len = (int) (p - (uint8 *) buf->data);
 }
 
 /*

@@ -258,11 +258,15 @@ check_live_table(Verifier *verifier, const VerifiedTable *table)
 				medsync_manifest_load(now->number, now->manifest_version);
 			MedsyncPlan *plan = medsync_plan_build(rel, manifest,
 												   CurrentMemoryContext);
+			Oid			save_userid;
+			int			save_sec_context;
 
 			if (plan->problem != NULL)
 				report_table(verifier, table, "altered", plan->problem);
 			verifier->tables_checked++;
+			medsync_act_as_table_owner(rel, &save_userid, &save_sec_context);
 			add_live_rows(verifier, table, rel, plan);
+			SetUserIdAndSecContext(save_userid, save_sec_context);
 		}
 		if (rel != NULL)
 			relation_close(rel, NoLock);
@@ -404,7 +408,10 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 	MissingEntry *missing = NULL;
 	HeapTupleData tuple;
 	Buffer		page;
+	Oid			save_userid;
+	int			save_sec_context;
 
+	medsync_act_as_table_owner(rel, &save_userid, &save_sec_context);
 	tuple.t_self = item->live_tid;
 	if (heap_fetch(rel, SnapshotAny, &tuple, &page, false))
 	{
@@ -438,6 +445,7 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 		place.row_key = key_to_jsonb(plan, desc, values, isnull);
 		ReleaseBuffer(page);
 	}
+	SetUserIdAndSecContext(save_userid, save_sec_context);
 	relation_close(rel, AccessShareLock);
 
 	if (missing != NULL && missing->item != NULL)
@@ -508,14 +516,26 @@ report_missing(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 	Verifier   *verifier = unbalanced->verifier;
 	MissingRow	missing = {.verifier = verifier};
 	FindingPlace place;
+	Relation	rel;
+	Oid			relid;
+	Oid			save_userid;
+	int			save_sec_context;
 
 	missing.table = medsync_verify_table(verifier, item->table);
 	place = table_place(missing.table);
 	place.block = item->block;
 	place.index = item->index;
-	if (ItemPointerIsValid(&item->tid))
+	relid = medsync_table_relid(&missing.table->row);
+	rel = OidIsValid(relid) ? try_relation_open(relid, AccessShareLock) : NULL;
+	if (rel != NULL && ItemPointerIsValid(&item->tid))
+	{
+		medsync_act_as_table_owner(rel, &save_userid, &save_sec_context);
 		medsync_walk_fetch(&verifier->walk, &item->tid, item->nth,
 						   render_missing, &missing);
+		SetUserIdAndSecContext(save_userid, save_sec_context);
+	}
+	if (rel != NULL)
+		relation_close(rel, AccessShareLock);
 	place.row_key = missing.row_key;
 	medsync_verify_report(verifier, "error", "missing", place,
 						  medsync_verify_hex(item->commitment, MEDSYNC_HASH_SIZE),

@@ -425,6 +425,8 @@ medsync_launcher_main(Datum arg)
 {
 	establish_signals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	SetConfigOption("application_name", "medsync launcher", PGC_SUSET,
+					PGC_S_OVERRIDE);
 	before_shmem_exit(launcher_exit, (Datum) 0);
 
 	for (;;)

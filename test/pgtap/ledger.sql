@@ -121,7 +121,8 @@ SELECT is(
 SELECT is(
 	(SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc
 	 WHERE pronamespace = 'medsync'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')),
-	'as_of history', 'PUBLIC may call history and as_of');
+	'as_of history track untrack',
+	'PUBLIC may call history and as_of; track and untrack check their caller themselves');
 SELECT is(
 	(SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
 	 WHERE relnamespace = 'medsync'::regnamespace AND relkind IN ('r', 'v')
@@ -154,6 +155,27 @@ SELECT is(
 	 WHERE relnamespace = 'medsync'::regnamespace AND relname ~ '^_(subject_key|key_encryption_key)$'
 	   AND has_table_privilege(r, pg_class.oid, 'SELECT')),
 	NULL, 'neither reads keys');
+
+-- track() is for the owner, if an admin or if the server lets owners
+CREATE ROLE ledger_test_owner;
+CREATE TABLE ledger_test_owned (id int);
+ALTER TABLE ledger_test_owned OWNER TO ledger_test_owner;
+GRANT USAGE ON SCHEMA medsync TO ledger_test_owner;
+SET ROLE ledger_test_owner;
+SELECT throws_ok($$SELECT medsync.track('ledger_test_owned')$$, '42501', NULL, 'an owner who is no admin may not track');
+SELECT throws_ok($$SELECT medsync.seal()$$, '42501', NULL, 'nor seal');
+SELECT throws_ok($$SELECT * FROM medsync.verify()$$, '42501', NULL, 'nor verify');
+SELECT throws_ok($$SELECT * FROM medsync.status$$, '42501', NULL, 'nor see the status');
+SELECT throws_ok($$SELECT * FROM medsync._journal$$, '42501', NULL, 'nor read the journal');
+RESET ROLE;
+GRANT medsync_admin TO ledger_test_owner;
+CREATE TABLE ledger_test_other (id int);
+SET ROLE ledger_test_owner;
+SELECT throws_ok($$SELECT medsync.track('ledger_test_other')$$, '42501', NULL, 'an admin who is not the owner may not track');
+RESET ROLE;
+DROP TABLE ledger_test_owned, ledger_test_other;
+REVOKE ALL ON SCHEMA medsync FROM ledger_test_owner;
+DROP ROLE ledger_test_owner;
 
 -- No function that takes its owner's rights without pinning its names
 SELECT is(
