@@ -113,7 +113,8 @@ failures()
 {
 	say
 	say "${BOLD}$1${PLAIN}"
-	grep -E '^ *(#|not ok|FAILED)' "$1" | head -n 120
+	grep -E '^ *(#|not ok|FAILED)|ERROR: |FATAL: |PANIC: ' "$1" |
+		head -n 120
 	say "..."
 	if grep -q '^Test Summary Report' "$1"
 	then
@@ -214,9 +215,20 @@ else
 	prove tap $(( 600 * SCALE )) "${AS_USER[@]}" \
 		env -u PGHOST -u PGPORT -u PGUSER \
 		"${MAKE[@]}" check-tap PROVE_FLAGS="--timer -j2"
-	if [ -d "$SOURCE/tmp_check/log" ] && [ "$FAILED" -gt 0 ]
+	broken=$(sed -n 's|^test/tap/\([^ ]*\)\.pl .*(Wstat: .*|\1|p' "$LOG/tap.log")
+	if [ -n "$broken" ] && [ -d "$SOURCE/tmp_check/log" ]
 	then
 		cp -r "$SOURCE/tmp_check/log" "$LOG/tap-servers"
+		for file in $broken
+		do
+			# It says why a test ended before its end.
+			grep -q 'done_testing() was not seen\|exited with' \
+				"$LOG/tap-servers/regress_log_$file" || continue
+			say "${BOLD}$LOG/tap-servers/regress_log_$file (its end)${PLAIN}"
+			grep -vE '^(### |# Running|waiting for|server |# No postmaster)' \
+				"$LOG/tap-servers/regress_log_$file" | tail -n 12 | cut -c1-400
+			say
+		done
 	fi
 fi
 

@@ -21,37 +21,31 @@
 
 #include "ledger/balance.h"
 
-#define BYTES_PER_ITEM	256		/* in the hash table, at its average filling */
+#define BYTES_PER_COUNT	128		/* in the hash table: half filled, two counts an item */
 #define PART_MEMORY		8192	/* kB; what a processor's cache likes */
 #define MAX_PARTS		1024
 
-typedef struct BalanceKey
-{
-	uint8		commitment[MEDSYNC_HASH_SIZE];
-	uint32		table;
-} BalanceKey;
-
 /* Commitments are hashes already: four of their bytes will do. */
 static inline uint32
-hash_commitment(const BalanceKey *key)
+hash_commitment(const MedsyncBalanceItem *item)
 {
 	uint32		hash;
 
-	memcpy(&hash, key->commitment + 4, sizeof(hash));
-	return hash ^ key->table;
+	memcpy(&hash, item->commitment + 4, sizeof(hash));
+	return hash ^ item->table;
 }
 
+/* Only commitment and table of the key are looked at */
 typedef struct BalanceEntry
 {
-	BalanceKey	key;
-	char		status;
 	MedsyncBalanceItem item;
+	char		status;
 } BalanceEntry;
 
 #define SH_PREFIX balancehash
 #define SH_ELEMENT_TYPE BalanceEntry
-#define SH_KEY_TYPE BalanceKey
-#define SH_KEY key
+#define SH_KEY_TYPE MedsyncBalanceItem
+#define SH_KEY item
 #define SH_HASH_KEY(tb, key) hash_commitment(&(key))
 #define SH_EQUAL(tb, a, b) \
 	(memcmp((a).commitment, (b).commitment, MEDSYNC_HASH_SIZE) == 0 && \
@@ -71,10 +65,10 @@ struct MedsyncBalance
 
 /* Begin, in the current memory context. */
 MedsyncBalance *
-medsync_balance_create(int64 expected_items)
+medsync_balance_create(int64 expected_counts)
 {
 	MedsyncBalance *balance = palloc0(sizeof(MedsyncBalance));
-	int64		parts = expected_items * BYTES_PER_ITEM /
+	int64		parts = expected_counts * BYTES_PER_COUNT /
 	((int64) Min(maintenance_work_mem, PART_MEMORY) * 1024) + 1;
 	int			i;
 
@@ -92,51 +86,50 @@ medsync_balance_create(int64 expected_items)
 }
 
 static void
-add_to_sums(MedsyncBalance *balance, const MedsyncBalanceItem *item)
+add_to_sums(MedsyncBalance *balance, const MedsyncBalanceCount *count)
 {
-	BalanceKey	key;
+	MedsyncBalanceItem key = {0};
+	MedsyncBalanceItem *item;
 	BalanceEntry *entry;
 	bool		found;
 
-	memcpy(key.commitment, item->commitment, MEDSYNC_HASH_SIZE);
-	key.table = item->table;
+	memcpy(key.commitment, count->commitment, MEDSYNC_HASH_SIZE);
+	key.table = count->table;
+	key.index = -1;
+	ItemPointerSetInvalid(&key.tid);
 	entry = balancehash_insert(balance->sums, key, &found);
-	if (!found)
+	item = &entry->item;
+	if (count->entries == 0)
 	{
-		entry->item = *item;
-		return;
+		item->live++;
+		item->live_tid = count->tid;
 	}
-	entry->item.entries += item->entries;
-	entry->item.live += item->live;
-	if (item->live > 0)
-		entry->item.live_tid = item->live_tid;
-	else if (item->entries > 0)
+	else
+		item->entries += count->entries;
+	if (count->entries > 0)
 	{
-		entry->item.tid = item->tid;
-		entry->item.nth = item->nth;
-		entry->item.index = item->index;
-		entry->item.block = item->block;
-		entry->item.has_row_key = item->has_row_key;
-		memcpy(entry->item.row_key, item->row_key, MEDSYNC_ID_SIZE);
+		item->tid = count->tid;
+		item->nth = count->nth;
+		item->index = count->index;
 	}
-	if (entry->item.entries == 0 && entry->item.live == 0)
+	if (item->entries == 0 && item->live == 0)
 		balancehash_delete_item(balance->sums, entry);
 }
 
 /* Count one entry's or one live row's commitment. */
 void
-medsync_balance_add(MedsyncBalance *balance, const MedsyncBalanceItem *item)
+medsync_balance_add(MedsyncBalance *balance, const MedsyncBalanceCount *count)
 {
 	uint32		hash;
 
 	if (balance->files == NULL)
 	{
-		add_to_sums(balance, item);
+		add_to_sums(balance, count);
 		return;
 	}
-	memcpy(&hash, item->commitment, sizeof(hash));
+	memcpy(&hash, count->commitment, sizeof(hash));
 	BufFileWrite(balance->files[hash % balance->parts],
-				 unconstify(MedsyncBalanceItem *, item), sizeof(*item));
+				 unconstify(MedsyncBalanceCount *, count), sizeof(*count));
 }
 
 static void
@@ -167,21 +160,33 @@ medsync_balance_finish(MedsyncBalance *balance, MedsyncBalanceReport report,
 	}
 	for (i = 0; i < balance->parts; i++)
 	{
-		MedsyncBalanceItem item;
+		MedsyncBalanceCount count;
 
 		balance->sums = balancehash_create(balance->context, 1024, NULL);
 		if (BufFileSeek(balance->files[i], 0, 0, SEEK_SET) != 0)
 			ereport(ERROR,
 					(errcode_for_file_access(),
 					 errmsg("could not rewind temporary file of verify: %m")));
-		while (BufFileRead(balance->files[i], &item, sizeof(item)) ==
-			   sizeof(item))
+		while (BufFileRead(balance->files[i], &count, sizeof(count)) ==
+			   sizeof(count))
 		{
 			CHECK_FOR_INTERRUPTS();
-			add_to_sums(balance, &item);
+			add_to_sums(balance, &count);
 		}
 		BufFileClose(balance->files[i]);
+		balance->files[i] = NULL;
 		report_unbalanced(balance, report, arg);
 		balancehash_destroy(balance->sums);
 	}
+}
+
+/* Close what medsync_balance_finish() did not get to; memory goes with its context. */
+void
+medsync_balance_free(MedsyncBalance *balance)
+{
+	int			i;
+
+	for (i = 0; balance->files != NULL && i < balance->parts; i++)
+		if (balance->files[i] != NULL)
+			BufFileClose(balance->files[i]);
 }

@@ -122,7 +122,7 @@ guarded_tables(void)
 	List	   *result = NIL;
 	ListCell   *cell;
 
-	foreach(cell, medsync_tables(SnapshotSelf))
+	foreach(cell, medsync_tables(SnapshotSelf, NULL))
 	{
 		MedsyncTable *table = lfirst(cell);
 		Oid			relid = table->tracked ?

@@ -117,6 +117,7 @@ typedef struct History
 	HistoryTable *last_table;	/* found last */
 	bool		by_key;
 	MedsyncWalk walk;
+	const MedsyncEra *era;		/* the current one */
 	MedsyncKeyReader *keys;
 	HTAB	   *versions;		/* of RowVersion */
 	int64		sequence;
@@ -269,7 +270,7 @@ add_partitions(History *history)
 {
 	ListCell   *cell;
 
-	foreach(cell, medsync_tables(SnapshotSelf))
+	foreach(cell, medsync_tables(SnapshotSelf, NULL))
 	{
 		MedsyncTable *table = lfirst(cell);
 		MedsyncManifest *latest;
@@ -312,6 +313,35 @@ find_tables(History *history, Oid relid)
 
 /* ---- a call's beginning and end ---- */
 
+static void
+ledger_is_damaged(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+			 errmsg("the ledger cannot be read"),
+			 errdetail_internal("%s", what),
+			 errhint("Run medsync.verify() to see what was changed.")));
+}
+
+/* The era in which this database would write now. */
+static const MedsyncEra *
+current_era(History *history)
+{
+	MedsyncEra *now = palloc(sizeof(MedsyncEra));
+	MedsyncEra *known;
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+
+	if (!medsync_ledger_read(ledger_id, &created_at))
+		ledger_is_damaged("Table medsync._ledger is empty.");
+	medsync_era_current(ledger_id, now);
+	known = medsync_era_find(history->walk.eras, now->id);
+	if (known != NULL)
+		return known;
+	history->walk.eras = lappend(history->walk.eras, now);
+	return now;
+}
+
 static History *
 begin_history(Oid relid)
 {
@@ -332,6 +362,7 @@ begin_history(Oid relid)
 	initStringInfo(&history->image);
 	initStringInfo(&history->packed);
 	medsync_walk_open(&history->walk, RegisterSnapshot(GetActiveSnapshot()));
+	history->era = current_era(history);
 	return history;
 }
 
@@ -350,16 +381,6 @@ end_history(History *history)
 		if (table->rel != NULL)
 			relation_close(table->rel, AccessShareLock);
 	}
-}
-
-static void
-ledger_is_damaged(const char *what)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
-			 errmsg("the ledger cannot be read"),
-			 errdetail_internal("%s", what),
-			 errhint("Run medsync.verify() to see what was changed.")));
 }
 
 /* Say once why rows are not shown. */
@@ -499,14 +520,20 @@ add_version(History *history, const MedsyncWalkEntry *item)
 					HASH_REMOVE, NULL);
 }
 
-/* An entry ended a version. */
+/*
+ * An entry ended a version.  One that ends before it begins is owed, and
+ * cancels out later.
+ */
 static void
-remove_version(History *history, const uint8 *commitment)
+end_version(History *history, const uint8 *commitment)
 {
-	RowVersion *version = hash_search(history->versions, commitment,
-									  HASH_FIND, NULL);
+	RowVersion *version;
+	bool		found;
 
-	if (version != NULL && --version->count == 0)
+	version = hash_search(history->versions, commitment, HASH_ENTER, &found);
+	if (!found)
+		version->count = 0;
+	if (--version->count == 0)
 		hash_search(history->versions, commitment, HASH_REMOVE, NULL);
 }
 
@@ -595,45 +622,33 @@ take_old_row(History *history, const MedsyncEntry *entry,
 		return NULL;
 	if (reopen_version(history, version, &packed))
 		row = decode_image(history, rows);
-	remove_version(history, entry->old_commitment);
+	end_version(history, entry->old_commitment);
 	return row;
 }
 
 /* ---- reading the ledger ---- */
 
-/* The era in which this database would write now. */
-static const MedsyncEra *
-current_era(History *history)
-{
-	MedsyncEra *now = palloc(sizeof(MedsyncEra));
-	MedsyncEra *known;
-	uint8		ledger_id[MEDSYNC_ID_SIZE];
-	TimestampTz created_at;
-
-	if (!medsync_ledger_read(ledger_id, &created_at))
-		ledger_is_damaged("Table medsync._ledger is empty.");
-	medsync_era_current(ledger_id, now);
-	known = medsync_era_find(history->walk.eras, now->id);
-	if (known != NULL)
-		return known;
-	history->walk.eras = lappend(history->walk.eras, now);
-	return now;
-}
-
-/* Hand out what no block holds yet, our own transaction's entries last. */
+/*
+ * Hand out what no block holds yet, our own transaction's entries last.  What
+ * came with a dump from elsewhere goes first, as it will in blocks: positions
+ * in another server's WAL do not compare with ours.
+ */
 static void
 read_unsealed(History *history, List *lines, MedsyncWalkCallback callback)
 {
 	MedsyncWalk *walk = &history->walk;
+	int			pass;
 	int64		i;
 
 	history->index = -1;
 	walk->xact_count = 0;
-	medsync_walk_gather_unsealed(walk, lines, current_era(history));
+	medsync_walk_gather_unsealed(walk, lines, history->era);
 	medsync_walk_gather_own(walk);
 	medsync_walk_sort(walk);
-	for (i = 0; i < walk->xact_count; i++)
-		medsync_walk_emit(walk, &walk->xacts[i], callback, history);
+	for (pass = 0; pass < 2; pass++)
+		for (i = 0; i < walk->xact_count; i++)
+			if (medsync_era_same_line(walk->xacts[i].era, history->era) == (pass == 1))
+				medsync_walk_emit(walk, &walk->xacts[i], callback, history);
 }
 
 /* Collect the transactions of a block, in its order; the sealer's is last. */
@@ -675,6 +690,10 @@ read_block(History *history, List *lines, const MedsyncEra *era,
 	for (i = 0; i < walk->xact_count; i++)
 		if (walk->xacts[i].era == era)
 			medsync_walk_emit(walk, &walk->xacts[i], callback, history);
+	/* of a block that we are making ourselves, our own entries come later */
+	if (history->index != history->block_end &&
+		block->sealer_xid != walk->own_xid)
+		ledger_is_damaged("Sealed entries are missing, or there are too many.");
 }
 
 /* Hand out all entries of the ledger in its order. */
@@ -700,6 +719,7 @@ read_ledger(History *history, MedsyncWalkCallback callback)
 			ledger_is_damaged("The era of a block is unknown.");
 		read_block(history, lines, era, &block, callback);
 		lines = medsync_line_advance(lines, era, &block);
+		pfree(block.snapshot);	/* the line keeps what it says, parsed */
 	}
 	medsync_scan_end(&scan);
 	table_close(heap, AccessShareLock);
@@ -710,29 +730,15 @@ read_ledger(History *history, MedsyncWalkCallback callback)
 static void
 find_block(History *history, int64 index)
 {
-	Relation	heap;
 	MedsyncBlock block;
-	MedsyncScan scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
 
 	if (index >= history->block_first && index < history->block_end)
 		return;
-	heap = medsync_open("_block", AccessShareLock);
-	ScanKeyInit(&key, 1, BTLessEqualStrategyNumber, F_INT8LE,
-				Int64GetDatum(index));
-	medsync_scan_begin(&scan, heap, "_block_first_index_idx",
-					   history->walk.snapshot, 1, &key);
-	scan.direction = BackwardScanDirection;
-	tuple = medsync_scan_next(&scan);
-	if (tuple == NULL ||
-		!medsync_block_read(tuple, RelationGetDescr(heap), &block))
+	if (!medsync_block_of_index(&history->walk, index, &block))
 		ledger_is_damaged("A block is missing or malformed.");
 	history->block = block.height;
 	history->block_first = block.first_index;
 	history->block_end = block.first_index + block.entry_count;
-	medsync_scan_end(&scan);
-	table_close(heap, AccessShareLock);
 }
 
 /* ---- rows of history() ---- */
@@ -1172,24 +1178,13 @@ replay_entry(void *arg, const MedsyncWalkEntry *item)
 	const MedsyncEntry *entry = item->entry;
 
 	CHECK_FOR_INTERRUPTS();
+	if (history->index >= 0)
+		history->index++;
 	if (find_table(history, entry->table) == NULL ||
 		item->xact->time > history->until)
 		return;
 	if (entry->fields & MEDSYNC_HAS_OLD)
-	{
-		RowVersion *version;
-		bool		found;
-
-		/* one that ends before it begins is owed, and cancels out later */
-		version = hash_search(history->versions, entry->old_commitment,
-							  HASH_ENTER, &found);
-		if (!found)
-			version->count = 0;
-		version->count--;
-		if (version->count == 0)
-			hash_search(history->versions, entry->old_commitment, HASH_REMOVE,
-						NULL);
-	}
+		end_version(history, entry->old_commitment);
 	if (entry->fields & MEDSYNC_HAS_NEW)
 		add_version(history, item);
 }

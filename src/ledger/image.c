@@ -236,7 +236,7 @@ open_large_image(const MedsyncPackedHeader *header, const MedsyncEntry *entry,
 		body = isnull[Anum_image_body - 1] ? NULL :
 			DatumGetByteaPP(values[Anum_image_body - 1]);
 		chunk_nonce(chunk, done + part == len, nonce);
-		intact = body != NULL &&
+		intact = body != NULL && !isnull[Anum_image_chunk - 1] &&
 			DatumGetInt32(values[Anum_image_chunk - 1]) == (int32) chunk &&
 			VARSIZE_ANY_EXHDR(body) == part + MEDSYNC_TAG_SIZE &&
 			medsync_gcm_open(gcm, key_to_set, nonce, aad, aad_len,

@@ -45,6 +45,7 @@
 #include "common/errors.h"
 #include "ledger/journal.h"
 #include "ledger/ledger.h"
+#include "vault/vault.h"
 
 #define BUFFER_LIMIT		(256 * 1024)
 #define WORTH_FLUSHING		(64 * 1024)
@@ -138,7 +139,7 @@ reset_buffer(void)
 		buffer.mark_capacity = 0;
 	}
 	buffer.memory_start = buffer.memory_len = 0;
-	buffer.file = NULL;			/* closed with the transaction */
+	buffer.file = NULL;			/* PRE_COMMIT or the abort closed it */
 	buffer.mark_count = 0;
 	buffer.next_ordinal = 0;
 	buffer.write_through = false;
@@ -512,13 +513,20 @@ void
 medsync_journal_add_ddl(uint32 table, uint32 manifest, const uint8 *digest)
 {
 	MedsyncEntry entry = {0};
+	uint8		number[4];
 
 	entry.operation = MEDSYNC_OP_DDL;
 	entry.table = table;
 	entry.manifest = manifest;
 	entry.command = GetCurrentCommandId(false);
-	entry.fields = MEDSYNC_HAS_OBJECT;
+	entry.fields = MEDSYNC_HAS_OBJECT | MEDSYNC_HAS_KEY_ID;
 	memcpy(entry.object, digest, MEDSYNC_HASH_SIZE);
+	/* the table's own key is bound even if no row is ever under it */
+	medsync_wire_store_u32(number, table);
+	memcpy(entry.key_id,
+		   medsync_vault_subject_key(MEDSYNC_SUBJECT_TABLE, number,
+									 sizeof(number))->id,
+		   MEDSYNC_ID_SIZE);
 	medsync_journal_add(&entry);
 }
 
@@ -621,6 +629,9 @@ journal_xact_callback(XactEvent event, void *arg)
 			/* FALLTHROUGH */
 		case XACT_EVENT_PRE_COMMIT:
 			flush_buffer(0);
+			if (buffer.file != NULL)
+				BufFileClose(buffer.file);
+			buffer.file = NULL;
 			buffer.write_through = true;
 			break;
 		case XACT_EVENT_COMMIT:

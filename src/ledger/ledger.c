@@ -4,10 +4,10 @@
  *		The ledger's identity and its eras.
  *
  * Stored are _ledger, one row that the first track() makes, and _era, one
- * row for each era that has a block.  An era is a stretch of time in which
+ * row for each era that the sealer, or track(), has met.  An era is a stretch of time in which
  * one database of one cluster, on one timeline, wrote: its id is the first
  * half of SHA-256(ledger id || system identifier || timeline || database).
- * Nobody has to announce one.  Only the sealer writes _era.
+ * Nobody has to announce one.  _era is written under the seal lock.
  *
  * The writers' copy of the ledger's id and keys lives for the session and
  * falls when the _ledger table is dropped.  The current era is worked out
@@ -248,6 +248,10 @@ medsync_eras(void)
 			continue;
 		memcpy(era->id, VARDATA_ANY(id), MEDSYNC_ID_SIZE);
 		era->number = DatumGetInt32(values[Anum_era_number - 1]);
+		/* a number that was made too large to be one is not read as another */
+		if (!isnull[Anum_era_database_oid - 1] &&
+			(uint64) DatumGetInt64(values[Anum_era_database_oid - 1]) > PG_UINT32_MAX)
+			continue;
 		era->known = !isnull[Anum_era_system_identifier - 1] &&
 			!isnull[Anum_era_timeline - 1] &&
 			!isnull[Anum_era_database_oid - 1];
@@ -311,15 +315,21 @@ medsync_era_same_line(const MedsyncEra *a, const MedsyncEra *b)
 	return memcmp(a->id, b->id, MEDSYNC_ID_SIZE) == 0;
 }
 
-/* Store an era that gets its first block. */
+/* Store an era under the next free number; the caller holds the seal lock. */
 void
-medsync_era_store(const MedsyncEra *era)
+medsync_era_store(MedsyncEra *era)
 {
 	Relation	heap = medsync_open("_era", RowExclusiveLock);
 	Datum		values[Natts_era] = {0};
 	bool		isnull[Natts_era] = {0};
 	bytea	   *id = palloc(VARHDRSZ + MEDSYNC_ID_SIZE);
 
+	ListCell   *cell;
+
+	era->number = 1;
+	foreach(cell, medsync_eras())
+		era->number = Max(era->number,
+						  ((MedsyncEra *) lfirst(cell))->number + 1);
 	SET_VARSIZE(id, VARHDRSZ + MEDSYNC_ID_SIZE);
 	memcpy(VARDATA(id), era->id, MEDSYNC_ID_SIZE);
 	values[Anum_era_number - 1] = Int32GetDatum(era->number);
@@ -338,6 +348,26 @@ medsync_era_store(const MedsyncEra *era)
 	CatalogTupleInsert(heap, heap_form_tuple(RelationGetDescr(heap),
 											 values, isnull));
 	table_close(heap, RowExclusiveLock);
+	/* no session may go on with a number that an abort takes away */
+	CacheInvalidateRelcacheByRelid(medsync_relation_oid("_ledger"));
+	CommandCounterIncrement();
+}
+
+/*
+ * Number the current era, if nobody has yet: packed rows are shorter for it.
+ * The sealer would, but a first track() comes before any block.
+ */
+void
+medsync_era_announce(void)
+{
+	MedsyncEra	era;
+
+	medsync_era_current(medsync_ledger_id(), &era);
+	if (medsync_era_find(medsync_eras(), era.id) != NULL)
+		return;
+	medsync_ledger_lock(MEDSYNC_LOCK_SEAL);
+	if (medsync_era_find(medsync_eras(), era.id) == NULL)
+		medsync_era_store(&era);
 }
 
 /*

@@ -45,7 +45,8 @@ extern List *medsync_eras(void);
 extern MedsyncEra *medsync_era_find(List *eras, const uint8 *id);
 extern MedsyncEra *medsync_era_by_number(List *eras, uint64 number);
 extern bool medsync_era_same_line(const MedsyncEra *a, const MedsyncEra *b);
-extern void medsync_era_store(const MedsyncEra *era);
+extern void medsync_era_store(MedsyncEra *era);
+extern void medsync_era_announce(void);
 extern void medsync_era_for_writer(MedsyncPackedHeader *header);
 
 /* the room's parts, in medsync_ledger_init's order */

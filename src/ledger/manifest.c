@@ -434,6 +434,7 @@ medsync_manifest_refresh(MedsyncManifest *manifest, Relation rel)
 	}
 }
 
+/* Read a row of _table; NULL when it makes no sense. */
 static MedsyncTable *
 table_from_tuple(HeapTuple tuple, TupleDesc desc)
 {
@@ -445,7 +446,7 @@ table_from_tuple(HeapTuple tuple, TupleDesc desc)
 	heap_deform_tuple(tuple, desc, values, isnull);
 	for (i = 0; i < Natts_table; i++)
 		if (isnull[i])
-			malformed_manifest();
+			return NULL;
 	table->number = DatumGetInt32(values[Anum_table_number - 1]);
 	table->schema_name =
 		TextDatumGetCString(values[Anum_table_schema_name - 1]);
@@ -457,9 +458,12 @@ table_from_tuple(HeapTuple tuple, TupleDesc desc)
 	return table;
 }
 
-/* All table numbers, ascending. */
+/*
+ * All table numbers, ascending.  Rows that make no sense are counted where
+ * the caller wants to know, else they raise MS004.
+ */
 List *
-medsync_tables(Snapshot snapshot)
+medsync_tables(Snapshot snapshot, int *malformed)
 {
 	Relation	heap = medsync_open("_table", AccessShareLock);
 	List	   *result = NIL;
@@ -468,8 +472,16 @@ medsync_tables(Snapshot snapshot)
 
 	medsync_scan_begin(&scan, heap, "_table_pkey", snapshot, 0, NULL);
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
-		result = lappend(result,
-						 table_from_tuple(tuple, RelationGetDescr(heap)));
+	{
+		MedsyncTable *table = table_from_tuple(tuple, RelationGetDescr(heap));
+
+		if (table != NULL)
+			result = lappend(result, table);
+		else if (malformed != NULL)
+			(*malformed)++;
+		else
+			malformed_manifest();
+	}
 	medsync_scan_end(&scan);
 	table_close(heap, AccessShareLock);
 	return result;
@@ -500,7 +512,7 @@ medsync_table_by_name(const char *schema_name, const char *table_name,
 	{
 		MedsyncTable *table = table_from_tuple(tuple, RelationGetDescr(heap));
 
-		if (tracked_only && !table->tracked)
+		if (table == NULL || (tracked_only && !table->tracked))
 			continue;
 		if (result == NULL || table->tracked ||
 			(!result->tracked && table->number > result->number))
@@ -523,7 +535,7 @@ medsync_table_of(Relation rel)
 uint32
 medsync_table_next_number(void)
 {
-	List	   *tables = medsync_tables(SnapshotSelf);
+	List	   *tables = medsync_tables(SnapshotSelf, NULL);
 
 	return tables == NIL ? 1 : ((MedsyncTable *) llast(tables))->number + 1;
 }

@@ -57,7 +57,7 @@ extern const MedsyncColumn *medsync_manifest_column(const MedsyncManifest *manif
 extern void medsync_manifest_store(MedsyncManifest *manifest);
 extern void medsync_manifest_refresh(MedsyncManifest *manifest, Relation rel);
 
-extern List *medsync_tables(Snapshot snapshot);
+extern List *medsync_tables(Snapshot snapshot, int *malformed);
 extern MedsyncTable *medsync_table_by_name(const char *schema_name,
 										   const char *table_name,
 										   bool tracked_only);

@@ -234,13 +234,12 @@ find_packed_row(MedsyncWalk *walk, uint64 xid, uint64 ordinal,
 	return found;
 }
 
-/* The number of the era whose block holds an index, or 0. */
-static int32
-era_of_index(MedsyncWalk *walk, int64 index)
+/* Read the block that holds an index; false when there is none. */
+bool
+medsync_block_of_index(MedsyncWalk *walk, int64 index, MedsyncBlock *block)
 {
 	Relation	heap = medsync_open("_block", AccessShareLock);
-	MedsyncBlock block;
-	int32		era = 0;
+	bool		found;
 	MedsyncScan scan;
 	ScanKeyData key;
 	HeapTuple	tuple;
@@ -251,12 +250,11 @@ era_of_index(MedsyncWalk *walk, int64 index)
 					   1, &key);
 	scan.direction = BackwardScanDirection;
 	tuple = medsync_scan_next(&scan);
-	if (tuple != NULL &&
-		medsync_block_read(tuple, RelationGetDescr(heap), &block))
-		era = block.era;
+	found = tuple != NULL &&
+		medsync_block_read(tuple, RelationGetDescr(heap), block);
 	medsync_scan_end(&scan);
 	table_close(heap, AccessShareLock);
-	return era;
+	return found;
 }
 
 /* Hand out count entries of a transaction, from one of a given ordinal on. */
@@ -354,6 +352,7 @@ medsync_order_read(MedsyncWalk *walk, int64 index, int64 count,
 		HeapTuple	tuple;
 		StringInfoData runs;
 		MedsyncReader reader;
+		MedsyncBlock block;
 		MedsyncEra *era;
 		bool		isnull;
 		int64		position;
@@ -382,7 +381,8 @@ medsync_order_read(MedsyncWalk *walk, int64 index, int64 count,
 								   VARSIZE_ANY_EXHDR(stored));
 		}
 		medsync_scan_end(&scan);
-		era = medsync_era_by_number(walk->eras, era_of_index(walk, index));
+		era = medsync_block_of_index(walk, index, &block) ?
+			medsync_era_by_number(walk->eras, block.era) : NULL;
 		medsync_wire_open(&reader, runs.data, runs.len);
 		while (era != NULL && index < end && MEDSYNC_WIRE_LEFT(&reader) > 0)
 		{

@@ -87,6 +87,8 @@ extern void medsync_lookup_add(MedsyncLookupBuilder *builder, int64 index,
 extern void medsync_lookup_finish_segment(MedsyncLookupBuilder *builder,
 										  int64 segment);
 
+extern bool medsync_block_of_index(MedsyncWalk *walk, int64 index,
+								   MedsyncBlock *block);
 extern bool medsync_order_read(MedsyncWalk *walk, int64 index, int64 count,
 							   MedsyncWalkCallback callback, void *arg);
 extern int64 *medsync_lookup_find(Snapshot snapshot, char kind,

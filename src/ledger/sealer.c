@@ -352,16 +352,28 @@ store_block(const MedsyncBlock *block)
 	table_close(heap, RowExclusiveLock);
 }
 
-/* The number that the next era gets. */
-static int32
-next_era_number(List *eras)
+/* Has this era a block already? */
+static bool
+era_has_block(const MedsyncWalk *walk, const MedsyncEra *era)
 {
-	int32		number = 1;
-	ListCell   *cell;
+	Relation	heap = medsync_open("_block", AccessShareLock);
+	bool		found = false;
+	MedsyncScan scan;
+	HeapTuple	tuple;
 
-	foreach(cell, eras)
-		number = Max(number, ((MedsyncEra *) lfirst(cell))->number + 1);
-	return number;
+	medsync_scan_begin(&scan, heap, "_block_pkey", walk->snapshot, 0, NULL);
+	scan.direction = BackwardScanDirection;
+	while (!found && (tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		bool		isnull;
+
+		found = DatumGetInt32(heap_getattr(tuple, Anum_block_era,
+										   RelationGetDescr(heap),
+										   &isnull)) == era->number;
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return found;
 }
 
 /*
@@ -386,15 +398,13 @@ make_block(Sealer *sealer, MedsyncEra *era, const MedsyncEra *current,
 		   const MedsyncBlock *previous)
 {
 	MedsyncBlock *block = palloc0(sizeof(MedsyncBlock));
-	bool		new_era = era->number == 0;
+	bool		new_era;
 	int64		i;
 
 	sealer->era = era;
-	if (new_era)
-	{
-		era->number = next_era_number(sealer->walk.eras);
+	if (era->number == 0)
 		medsync_era_store(era);
-	}
+	new_era = !era_has_block(&sealer->walk, era);
 	block->era = era->number;
 	block->first_index = (int64) sealer->tree.size;
 	block->sealer_xid = sealer->xid;

@@ -89,7 +89,7 @@ medsync_status_init(void)
 							"Sets the age at which an unsealed change is reported as stale.",
 							NULL,
 							&medsync_stale_after,
-							24 * 60 * 60, 1, INT_MAX,
+							24 * 60 * 60, 1, INT_MAX / 1000,
 							PGC_SIGHUP,
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
@@ -154,7 +154,7 @@ read_ledger(Report *report)
 	report->in_recovery = RecoveryInProgress();
 	report->has_ledger = medsync_ledger_read(report->ledger_id,
 											 &report->created_at);
-	foreach(cell, medsync_tables(GetActiveSnapshot()))
+	foreach(cell, medsync_tables(GetActiveSnapshot(), NULL))
 		if (((MedsyncTable *) lfirst(cell))->tracked)
 			report->tracked++;
 
@@ -298,7 +298,7 @@ report_unsealed(Report *report)
 			"Call medsync.seal(), and find out why nobody did.";
 	}
 	add_item(report, "unsealed",
-			 psprintf(INT64_FORMAT " transactions in " INT64_FORMAT " journal rows, the oldest %s old",
+			 psprintf("transactions: " INT64_FORMAT ", journal rows: " INT64_FORMAT ", oldest: %s",
 					  unsealed.transactions, unsealed.rows, age_text(age)),
 			 state, advice);
 }

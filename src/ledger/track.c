@@ -10,7 +10,8 @@
  * extension's owner, since nobody else may execute the trigger functions.
  *
  * Lock order: registration lock, then ShareRowExclusiveLock on the table and
- * its partitions, parents first; all to the end of the transaction.  On
+ * its partitions, parents first, then, where an era is new, the seal lock;
+ * all to the end of the transaction.  On
  * error nothing remains.  Not allowed on a standby.
  *
  *-------------------------------------------------------------------------
@@ -496,6 +497,7 @@ medsync_track(PG_FUNCTION_ARGS)
 
 	medsync_act_as_extension_owner(&save_userid, &save_sec_context);
 	medsync_ledger_create();
+	medsync_era_announce();
 	register_relation(manifest);
 	leaves = manifest->partitioned ?
 		register_partitions(PG_GETARG_OID(0), manifest->table_name, subject,
@@ -526,7 +528,7 @@ close_numbers(uint32 number, List **relids)
 {
 	ListCell   *cell;
 
-	foreach(cell, medsync_tables(SnapshotSelf))
+	foreach(cell, medsync_tables(SnapshotSelf, NULL))
 	{
 		MedsyncTable *table = lfirst(cell);
 		MedsyncManifest *manifest;

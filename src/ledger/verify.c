@@ -157,6 +157,17 @@ medsync_verify_missing_key(Verifier *verifier, MedsyncKeyStatus status,
 							  NULL, medsync_vault_status_text(status));
 }
 
+/* The height of the block that holds an index; -1: none. */
+int64
+medsync_verify_block_of(Verifier *verifier, int64 index)
+{
+	MedsyncBlock block;
+
+	return index >= 0 &&
+		medsync_block_of_index(&verifier->walk, index, &block) ?
+		block.height : -1;
+}
+
 /* ---- entries ---- */
 
 /* The place of the entry being read. */
@@ -278,15 +289,20 @@ check_era_entry(Verifier *verifier, const MedsyncEntry *entry)
 							  "The era entry and the ledger's list of eras differ.");
 }
 
-/* Does the image decrypt, and commit to what the entry says? */
+/*
+ * Is the key that the entry names there?  Does the image, if it has one,
+ * decrypt, and commit to what the entry says?
+ */
 static void
-check_image(Verifier *verifier, const MedsyncWalkEntry *item)
+check_key_and_image(Verifier *verifier, const MedsyncWalkEntry *item)
 {
 	const MedsyncEntry *entry = item->entry;
 	const MedsyncSubjectKey *subject;
 	MedsyncRowDigest digest;
 	MedsyncKeyStatus status;
 
+	if ((entry->fields & MEDSYNC_HAS_KEY_ID) == 0)
+		return;
 	status = medsync_key_reader_by_id(verifier->keys, entry->key_id, &subject);
 	if (status != MEDSYNC_KEY_OK)
 	{
@@ -294,6 +310,8 @@ check_image(Verifier *verifier, const MedsyncWalkEntry *item)
 								   medsync_verify_table(verifier, entry->table)->name);
 		return;
 	}
+	if ((entry->fields & (MEDSYNC_HAS_IMAGE | MEDSYNC_HAS_LARGE_IMAGE)) == 0)
+		return;
 	if (!medsync_image_open(item->header, entry, subject, verifier->snapshot,
 							&verifier->image, &verifier->image_rows))
 	{
@@ -320,18 +338,14 @@ static void
 balance_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 {
 	const MedsyncEntry *entry = item->entry;
-	MedsyncBalanceItem count;
+	MedsyncBalanceCount count;
 
 	if ((entry->fields & (MEDSYNC_HAS_OLD | MEDSYNC_HAS_NEW)) == 0)
 		return;
-	memset(&count, 0, sizeof(count));
 	count.table = entry->table;
 	count.tid = item->tid;
 	count.nth = (uint16) item->nth;
 	count.index = verifier->block ? verifier->index : -1;
-	count.block = verifier->block ? verifier->block->height : -1;
-	count.has_row_key = (entry->fields & MEDSYNC_HAS_ROW_KEY) != 0;
-	memcpy(count.row_key, entry->row_key, MEDSYNC_ID_SIZE);
 	if (entry->fields & MEDSYNC_HAS_OLD)
 	{
 		memcpy(count.commitment, entry->old_commitment, MEDSYNC_HASH_SIZE);
@@ -377,9 +391,8 @@ check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 		table = medsync_verify_table(verifier, entry->table);
 	if (table == NULL || !table->in_scope || !verifier->keys_open)
 		return;
-	if (!verifier->light &&
-		(entry->fields & (MEDSYNC_HAS_IMAGE | MEDSYNC_HAS_LARGE_IMAGE)))
-		check_image(verifier, item);
+	if (!verifier->light)
+		check_key_and_image(verifier, item);
 	balance_entry(verifier, item);
 }
 
@@ -1083,9 +1096,10 @@ set_scope(Verifier *verifier, Oid relid)
 static void
 load_tables(Verifier *verifier)
 {
+	int			malformed = 0;
 	ListCell   *cell;
 
-	foreach(cell, medsync_tables(SnapshotSelf))
+	foreach(cell, medsync_tables(SnapshotSelf, &malformed))
 	{
 		MedsyncTable *row = lfirst(cell);
 		VerifiedTable *table = medsync_verify_table(verifier, row->number);
@@ -1095,6 +1109,9 @@ load_tables(Verifier *verifier)
 		table->name = quote_qualified_identifier(row->schema_name,
 												 row->table_name);
 	}
+	if (malformed > 0)
+		report_ledger(verifier, "entry_altered",
+					  "The ledger's list of tables has a malformed row.");
 }
 
 /* Can the ledger's own secret be read?  Without it only hashes are checked. */
@@ -1129,7 +1146,7 @@ guess_size(Verifier *verifier)
 {
 	MedsyncBlock *last = medsync_block_last(verifier->snapshot);
 
-	return last ? last->first_index + last->entry_count : 0;
+	return last ? 2 * (last->first_index + last->entry_count) : 0;
 }
 
 static void
@@ -1188,6 +1205,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	Verifier   *verifier = palloc0(sizeof(Verifier));
 	bool		exists;
+	int			malformed = 0;
 
 	check_not_in_trigger();
 	verifier->context = context;
@@ -1208,7 +1226,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 	exists = medsync_ledger_read(verifier->ledger_id,
 								 &verifier->ledger_created_at);
 	if (exists || medsync_block_last(verifier->snapshot) != NULL ||
-		medsync_tables(SnapshotSelf) != NIL ||
+		medsync_tables(SnapshotSelf, &malformed) != NIL ||
 		count_rows(verifier, "_journal") > 0)
 	{
 		if (!exists)
@@ -1228,6 +1246,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 		}
 		run_part(verifier, medsync_verify_guards, "The catalog");
 		report_unsealed(verifier);
+		medsync_balance_free(verifier->balance);
 		medsync_walk_close(&verifier->walk);
 		table_close(verifier->tile_table, AccessShareLock);
 		table_close(verifier->order_table, AccessShareLock);

@@ -28,7 +28,7 @@ typedef struct VerifiedTable
 	MedsyncTable row;
 	char	   *name;			/* as findings show it */
 	MedsyncManifest *manifest;	/* the newest announced, if its text holds */
-	int64		manifest_rows;	/* rows of _manifest */
+	bool		live_read;		/* its live rows are in the balance */
 } VerifiedTable;
 
 /* One run of verify */
@@ -106,6 +106,7 @@ extern void medsync_verify_report(Verifier *verifier, const char *severity,
 								  const char *expected, const char *found,
 								  const char *detail);
 extern char *medsync_verify_hex(const void *bytes, int len);
+extern int64 medsync_verify_block_of(Verifier *verifier, int64 index);
 extern VerifiedTable *medsync_verify_table(Verifier *verifier, uint32 number);
 extern void medsync_verify_missing_key(Verifier *verifier,
 									   MedsyncKeyStatus status,

@@ -196,20 +196,21 @@ add_live_rows(Verifier *verifier, const VerifiedTable *table, Relation rel,
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(row_context);
-		MedsyncBalanceItem item = {0};
+		MedsyncBalanceCount count;
 		MedsyncRowDigest digest;
 
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, desc, values, isnull);
 		if (commit_live_row(verifier, plan, values, isnull, &digest))
 		{
-			memcpy(item.commitment, digest.commitment, MEDSYNC_HASH_SIZE);
-			item.table = plan->table;
-			item.live = 1;
-			item.live_tid = tuple->t_self;
-			item.index = item.block = -1;
+			memcpy(count.commitment, digest.commitment, MEDSYNC_HASH_SIZE);
+			count.table = plan->table;
+			count.entries = 0;
+			count.nth = 0;
+			count.tid = tuple->t_self;
+			count.index = -1;
 			MemoryContextSwitchTo(oldcontext);
-			medsync_balance_add(verifier->balance, &item);
+			medsync_balance_add(verifier->balance, &count);
 		}
 		else
 			without_key++;
@@ -234,7 +235,7 @@ add_live_rows(Verifier *verifier, const VerifiedTable *table, Relation rel,
 
 /* One table's rows, in a subtransaction: an unreadable page is a finding. */
 static void
-check_live_table(Verifier *verifier, const VerifiedTable *table)
+check_live_table(Verifier *verifier, VerifiedTable *table)
 {
 	MemoryContext oldcontext = CurrentMemoryContext;
 	ResourceOwner oldowner = CurrentResourceOwner;
@@ -267,6 +268,7 @@ check_live_table(Verifier *verifier, const VerifiedTable *table)
 			medsync_act_as_table_owner(rel, &save_userid, &save_sec_context);
 			add_live_rows(verifier, table, rel, plan);
 			SetUserIdAndSecContext(save_userid, save_sec_context);
+			table->live_read = true;
 		}
 		if (rel != NULL)
 			relation_close(rel, NoLock);
@@ -297,7 +299,8 @@ check_live_table(Verifier *verifier, const VerifiedTable *table)
 void
 medsync_verify_live_tables(Verifier *verifier)
 {
-	List	   *visible = medsync_tables(verifier->snapshot);
+	int			malformed = 0;	/* reported by load_tables() */
+	List	   *visible = medsync_tables(verifier->snapshot, &malformed);
 	HASH_SEQ_STATUS status;
 	VerifiedTable *table;
 
@@ -327,8 +330,8 @@ collect_unbalanced(void *arg, const MedsyncBalanceItem *item)
 												item->table);
 	MedsyncBalanceItem *copy;
 
-	/* of a table that was let go nothing is expected */
-	if (!table->in_scope || !table->has_row || !table->row.tracked)
+	/* of a table that was let go, or could not be read, nothing is expected */
+	if (!table->live_read)
 		return;
 	copy = palloc(sizeof(MedsyncBalanceItem));
 	*copy = *item;
@@ -336,6 +339,15 @@ collect_unbalanced(void *arg, const MedsyncBalanceItem *item)
 		unbalanced->missing = lappend(unbalanced->missing, copy);
 	else
 		unbalanced->extra = lappend(unbalanced->extra, copy);
+}
+
+/* Take the row key of an entry that is read again. */
+static void
+copy_row_key(void *arg, const MedsyncWalkEntry *item)
+{
+	if (item->entry->fields & MEDSYNC_HAS_ROW_KEY)
+		memcpy(((MissingKey *) arg)->row_key, item->entry->row_key,
+			   MEDSYNC_ID_SIZE);
 }
 
 /* Index what is missing by row key. */
@@ -354,11 +366,13 @@ index_missing(Unbalanced *unbalanced)
 		MissingKey	key;
 		MissingEntry *entry;
 
-		if (!item->has_row_key)
+		if (!ItemPointerIsValid(&item->tid))
 			continue;
 		memset(&key, 0, sizeof(key));
 		key.table = item->table;
-		memcpy(key.row_key, item->row_key, MEDSYNC_ID_SIZE);
+		if (!medsync_walk_fetch(&unbalanced->verifier->walk, &item->tid,
+								item->nth, copy_row_key, &key))
+			continue;
 		entry = hash_search(unbalanced->by_key, &key, HASH_ENTER, NULL);
 		entry->item = item;
 	}
@@ -450,8 +464,8 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 
 	if (missing != NULL && missing->item != NULL)
 	{
-		place.block = missing->item->block;
 		place.index = missing->item->index;
+		place.block = medsync_verify_block_of(verifier, place.index);
 		medsync_verify_report(verifier, "error", "altered", place,
 							  medsync_verify_hex(missing->item->commitment, MEDSYNC_HASH_SIZE),
 							  medsync_verify_hex(item->commitment, MEDSYNC_HASH_SIZE),
@@ -523,8 +537,8 @@ report_missing(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 
 	missing.table = medsync_verify_table(verifier, item->table);
 	place = table_place(missing.table);
-	place.block = item->block;
 	place.index = item->index;
+	place.block = medsync_verify_block_of(verifier, place.index);
 	relid = medsync_table_relid(&missing.table->row);
 	rel = OidIsValid(relid) ? try_relation_open(relid, AccessShareLock) : NULL;
 	if (rel != NULL && ItemPointerIsValid(&item->tid))

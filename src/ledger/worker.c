@@ -100,6 +100,7 @@ typedef struct SealerState
 {
 	Oid			extension;		/* the one found first */
 	bool		whole;			/* no restore is under way */
+	char	   *sealed;			/* the snapshot that the last seal could see */
 	int64		used_at;		/* when a table was last seen to be tracked */
 	int			idle_limit;
 	int			retry;			/* wait after an error; 0: the last try worked */
@@ -551,6 +552,23 @@ is_unused(SealerState *state, List *tables)
 	return now - state->used_at >= state->idle_limit;
 }
 
+/*
+ * Seal, unless no transaction has ended since the last time: where all is
+ * quiet a look at the snapshot is enough, whatever sealing would cost.
+ */
+static void
+seal_if_changed(SealerState *state)
+{
+	char	   *seen = medsync_xid_set_of_snapshot(GetLatestSnapshot());
+
+	if (state->sealed != NULL && strcmp(state->sealed, seen) == 0)
+		return;
+	(void) medsync_seal_now();
+	if (state->sealed != NULL)
+		pfree(state->sealed);
+	state->sealed = MemoryContextStrdup(TopMemoryContext, seen);
+}
+
 /* One transaction's work.  False when the sealer is not needed here. */
 static bool
 seal_ledger(SealerState *state)
@@ -559,11 +577,11 @@ seal_ledger(SealerState *state)
 
 	if (!lock_extension(state))
 		return false;
-	tables = medsync_tables(GetActiveSnapshot());
+	tables = medsync_tables(GetActiveSnapshot(), NULL);
 	if (!state->whole)
 		state->whole = is_whole(tables);
 	if (state->whole)
-		(void) medsync_seal_now();
+		seal_if_changed(state);
 	return !is_unused(state, tables);
 }
 
@@ -602,6 +620,9 @@ recover(SealerState *state)
 	debug_query_string = NULL;
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, MEDSYNC_SEALING_FAILED);
+	if (state->sealed != NULL)
+		pfree(state->sealed);
+	state->sealed = NULL;
 	state->retry = Min(Max(state->retry * 2, RETRY_FIRST), RETRY_LAST);
 }
 

@@ -6,13 +6,13 @@
  * _subject_key has one row for each subject, each tracked table and the
  * ledger itself (the root secret, whose tag is all zero), found by a tag,
  * 16 bytes of an HMAC under a key that comes from the root secret, or by its
- * random key id.  The secret is wrapped by a row of _key_encryption_key, and
+ * key id.  The secret is wrapped by a row of _key_encryption_key, and
  * that by the master key file (master_key.c).  docs/formats.md has the bytes.
  *
  * First touch.  Two transactions that meet a new subject must agree on one
  * secret, although neither may wait for the other to end.  So no unique
- * constraint guards the table.  Whoever finds no committed row takes a lock
- * on (database, _subject_key, part of the tag), looks again with
+ * constraint guards the table.  Whoever does not have the key in its cache
+ * takes a lock on (database, _subject_key, part of the tag), looks with
  * SnapshotDirty, and then
  *
  *		uses the row that is committed, or its own;
@@ -21,9 +21,8 @@
  *		or else inserts a row of its own,
  *
  * and gives the lock up at once.  Whichever of them commit, every row of the
- * subject that stays has the same secret.  Rows are never updated, copies
- * are made only under the lock, and what is read without it counts only if
- * committed or our own.  Later the sealer removes a committed duplicate,
+ * subject that stays has the same secret.  Rows are never updated, and rows
+ * are made only under the lock.  Later the sealer removes a committed duplicate,
  * under the same lock, if an identical committed row stays; one
  * that stands alone, because its original was rolled back, first gets a
  * plain copy.
@@ -1072,42 +1071,61 @@ check_columns(Relation heap, int natts, Oid last_type)
 }
 
 /*
- * Agree on the secret of a subject that has no committed row yet; see the
- * banner.  "row" has the tag; on return it is the row that is used.
+ * A key id: the time in milliseconds (48 bits), then 80 random bits.  Ids
+ * that grow with time keep their index from being written at random places.
  */
 static void
-first_touch(Relation heap, SubjectRow *row, uint8 *secret)
+make_key_id(uint8 *key_id)
+{
+	uint8		now[8];
+
+	medsync_wire_store_u64(now, (uint64) (GetCurrentTimestamp() / 1000));
+	memcpy(key_id, now + 2, 6);
+	medsync_random(key_id + 6, MEDSYNC_KEY_ID_SIZE - 6);
+}
+
+/* Insert a row of our own for a subject that nobody else has met. */
+static void
+insert_fresh_row(Relation heap, Kek *kek, SubjectRow *row, uint8 *secret)
+{
+	medsync_random(secret, MEDSYNC_KEY_SIZE);
+	make_key_id(row->key_id);
+	row->duplicate = false;
+	row->own = true;
+	row->pending = false;
+	subject_row_wrap(kek, row, secret);
+	insert_subject_row(heap, row);
+}
+
+/*
+ * Find the secret of a subject, or agree on one; see the banner.  "row" has
+ * the tag; on return it is the row that is used.
+ */
+static void
+find_or_make_row(Relation heap, SubjectRow *row, uint8 *secret)
 {
 	MedsyncKeyStatus status;
 	SnapshotData dirty;
 	LOCKTAG		lock;
 	SubjectRow	found;
-	SubjectRow	fresh = *row;
-	uint8		fresh_secret[MEDSYNC_KEY_SIZE];
 	Kek		   *kek;
-
-	check_columns(heap, NATTS_SUBJECT, BYTEAOID);
-	status = keyring_get(&writer_ring, NULL, &kek);
-	if (status != MEDSYNC_KEY_OK)
-		writer_fail(status, row->tag);
-
-	/* what can be done before the lock is */
-	medsync_random(fresh_secret, sizeof(fresh_secret));
-	medsync_random(fresh.key_id, sizeof(fresh.key_id));
-	fresh.duplicate = false;
-	fresh.own = true;
-	fresh.pending = false;
-	subject_row_wrap(kek, &fresh, fresh_secret);
 
 	lock_subject(&lock, heap, row->tag);
 	InitDirtySnapshot(dirty);
 	status = find_row(heap, SUBJECT_KEY_TAG_INDEX, row->tag, &dirty,
 					  &writer_ring, &found, secret);
+	if (status == MEDSYNC_KEY_ABSENT ||
+		(status == MEDSYNC_KEY_OK && found.pending))
+	{
+		MedsyncKeyStatus kek_status = keyring_get(&writer_ring, NULL, &kek);
+
+		if (kek_status != MEDSYNC_KEY_OK)
+			writer_fail(kek_status, row->tag);
+		check_columns(heap, NATTS_SUBJECT, BYTEAOID);
+	}
 	if (status == MEDSYNC_KEY_ABSENT)
 	{
-		insert_subject_row(heap, &fresh);
-		*row = fresh;
-		memcpy(secret, fresh_secret, sizeof(fresh_secret));
+		insert_fresh_row(heap, kek, row, secret);
 		status = MEDSYNC_KEY_OK;
 	}
 	else if (status == MEDSYNC_KEY_OK)
@@ -1123,7 +1141,6 @@ first_touch(Relation heap, SubjectRow *row, uint8 *secret)
 		}
 	}
 	unlock_subject(&lock);
-	medsync_cleanse(fresh_secret, sizeof(fresh_secret));
 	if (status != MEDSYNC_KEY_OK)
 		writer_fail(status, row->tag);
 }
@@ -1133,27 +1150,13 @@ static CacheEntry *
 writer_fill(const SubjectName *name)
 {
 	Relation	heap = writer_open();
-	MedsyncKeyStatus status;
-	SnapshotData dirty;
 	SubjectRow	row;
-	uint8		tag[SUBJECT_TAG_SIZE];
 	uint8		secret[MEDSYNC_KEY_SIZE];
 	CacheEntry *entry;
 
 	writer_load_root(heap);
-	subject_tag(&writer_ring, name, tag);
-
-	InitDirtySnapshot(dirty);
-	status = find_row(heap, SUBJECT_KEY_TAG_INDEX, tag, &dirty,
-					  &writer_ring, &row, secret);
-	if (status == MEDSYNC_KEY_ABSENT ||
-		(status == MEDSYNC_KEY_OK && row.pending))
-	{
-		memcpy(row.tag, tag, sizeof(row.tag));
-		first_touch(heap, &row, secret);
-	}
-	else if (status != MEDSYNC_KEY_OK)
-		writer_fail(status, tag);
+	subject_tag(&writer_ring, name, row.tag);
+	find_or_make_row(heap, &row, secret);
 	table_close(heap, NoLock);
 
 	if (writer_cache.context == NULL)

@@ -160,7 +160,6 @@ SELECT is(
 CREATE ROLE ledger_test_owner;
 CREATE TABLE ledger_test_owned (id int);
 ALTER TABLE ledger_test_owned OWNER TO ledger_test_owner;
-GRANT USAGE ON SCHEMA medsync TO ledger_test_owner;
 SET ROLE ledger_test_owner;
 SELECT throws_ok($$SELECT medsync.track('ledger_test_owned')$$, '42501', NULL, 'an owner who is no admin may not track');
 SELECT throws_ok($$SELECT medsync.seal()$$, '42501', NULL, 'nor seal');
@@ -174,7 +173,6 @@ SET ROLE ledger_test_owner;
 SELECT throws_ok($$SELECT medsync.track('ledger_test_other')$$, '42501', NULL, 'an admin who is not the owner may not track');
 RESET ROLE;
 DROP TABLE ledger_test_owned, ledger_test_other;
-REVOKE ALL ON SCHEMA medsync FROM ledger_test_owner;
 DROP ROLE ledger_test_owner;
 
 -- No function that takes its owner's rights without pinning its names

@@ -192,9 +192,15 @@ BEGIN
 	END;
 END $$;
 
-CREATE TABLE testing.result (tab text, col text, place text, what text, done bool, errors bigint, trouble text);
+-- What is tried, and what came of it; begun and not ended is a crash.
+CREATE TABLE testing.result (
+	n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	tab text, col text, place text, what text, command text,
+	begun bool NOT NULL DEFAULT false, done bool, errors bigint, trouble text);
 
-CREATE FUNCTION testing.every_byte(sample int, heavy bool) RETURNS void
+-- Write down every change to try: all rows of a table if they are few, else
+-- the first, the middle, the last, and some.
+CREATE FUNCTION testing.plan(sample int, heavy bool) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
 	tab record;
@@ -208,7 +214,6 @@ BEGIN
 		SELECT oid::regclass AS name, relname, oid FROM pg_class
 		WHERE relnamespace = 'medsync'::regnamespace AND relkind = 'r' ORDER BY relname
 	LOOP
-		-- all rows if they are few, else the first, the middle, the last, and some
 		EXECUTE format($q$
 			SELECT array_agg(ctid) FROM (
 				SELECT ctid, row_number() OVER (ORDER BY ctid) AS n, count(*) OVER () AS all_rows,
@@ -219,9 +224,9 @@ BEGIN
 
 		FOREACH place IN ARRAY coalesce(ctids, '{}')
 		LOOP
-			INSERT INTO testing.result
-			SELECT tab.relname, '*', place::text, 'row deleted', t.*
-			FROM testing.try(format('DELETE FROM %s WHERE ctid = %L', tab.name, place)) t;
+			INSERT INTO testing.result (tab, col, place, what, command)
+			VALUES (tab.relname, '*', place::text, 'row deleted',
+				format('DELETE FROM %s WHERE ctid = %L', tab.name, place));
 
 			FOR col IN
 				SELECT attname, quote_ident(attname) AS name, format_type(atttypid, NULL) AS type
@@ -234,19 +239,43 @@ BEGIN
 					UNION ALL
 					SELECT 'a value for NULL', testing.some_value(col.type) WHERE is_null
 				LOOP
-					INSERT INTO testing.result
-					SELECT tab.relname, col.attname, place::text, change.what, t.*
-					FROM testing.try(format('UPDATE %s SET %s = %s WHERE ctid = %L AND %2$s IS DISTINCT FROM (%3$s)',
-						tab.name, col.name, format(change.expression, col.name), place)) t;
+					INSERT INTO testing.result (tab, col, place, what, command)
+					VALUES (tab.relname, col.attname, place::text, change.what,
+						format('UPDATE %s SET %s = %s WHERE ctid = %L AND %2$s::text IS DISTINCT FROM (%3$s)::text',
+							tab.name, col.name, format(change.expression, col.name), place));
 				END LOOP;
 			END LOOP;
 		END LOOP;
 	END LOOP;
 END $$;
+
+-- Try them one after another, each noted before it begins.
+CREATE PROCEDURE testing.run()
+LANGUAGE plpgsql AS $$
+DECLARE
+	r testing.result;
+BEGIN
+	LOOP
+		SELECT * FROM testing.result WHERE NOT begun ORDER BY n LIMIT 1 INTO r;
+		EXIT WHEN NOT FOUND;
+		UPDATE testing.result SET begun = true WHERE n = r.n;
+		COMMIT;
+		UPDATE testing.result SET (done, errors, trouble) = (SELECT * FROM testing.try(r.command)) WHERE n = r.n;
+	END LOOP;
+END $$;
+CREATE INDEX ON testing.result (n) WHERE NOT begun;
 SQL
 
-$node->safe_psql($db, sprintf('SELECT testing.every_byte(%d, %s)', heavy() ? 40 : 6, heavy() ? 'true' : 'false'),
-	timeout => 3600);
+$node->safe_psql($db, sprintf('SELECT testing.plan(%d, %s)', heavy() ? 40 : 6, heavy() ? 'true' : 'false'));
+foreach my $attempt (1 .. 20)
+{
+	my $status = $node->psql($db, 'CALL testing.run()', timeout => 3600);
+
+	last if defined $status && $status == 0;
+	settled($node);
+}
+$node->safe_psql($db, "UPDATE testing.result SET done = true, trouble = 'the server crashed' WHERE begun AND done IS NULL");
+is(query($node, $db, 'SELECT count(*) FROM testing.result WHERE NOT begun'), '0', 'everything was tried');
 diag(query($node, $db, "SELECT count(*) || ' changes tried, ' || count(*) FILTER (WHERE done) || ' made' FROM testing.result"));
 
 # Constraints of a table may refuse some change of a column; one at least, of

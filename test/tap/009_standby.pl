@@ -44,11 +44,9 @@ $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 # data directory that holds it has brought it along.
 my $path = key_file($primary, $db);
 my $theirs = key_file($standby, $db);
-if (!-e $theirs)
-{
-	copy($path, $theirs) or die "copy: $!";
-	chmod 0600, $theirs;
-}
+copy($path, $theirs) or die "copy: $!" if !-e $theirs;
+# this way of copying a data directory keeps no modes
+chmod 0600, $theirs;
 
 is(query($standby, $db, 'SELECT pg_is_in_recovery()'), 't', 'this is a standby');
 is_clean($standby, $db, 'standby: verify is clean');
@@ -128,6 +126,7 @@ is(query($standby, $db, 'SELECT count(*) FROM medsync._era'), '2', 'a restart ma
 my $copy = PostgreSQL::Test::Cluster->new('copy');
 $copy->init_from_backup($primary, 'base');
 $copy->start;
+chmod 0600, key_file($copy, $db);
 is_clean($copy, $db, 'a base backup started on its own: clean');
 works($copy, $db, 'UPDATE patient SET version = 5 WHERE id = 1; SELECT medsync.seal();', 'it goes on');
 is_clean($copy, $db, 'and is clean');

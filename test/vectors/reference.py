@@ -1,0 +1,1254 @@
+#!/usr/bin/env python3
+"""A second implementation of docs/formats.md, written to prove it complete.
+
+    reference.py vectors DOC             recompute the fenced vectors of DOC
+    reference.py ledger EXPORT [KEY]     verify a ledger that export.sql wrote;
+                                         with the master key file, keys, seeds,
+                                         images and live rows too
+    reference.py table DOC               the SQL that puts the values of DOC's
+                                         table of canonical encodings into a row
+    reference.py values EXPORT KEY DOC   is that row encoded as DOC says?
+
+DOC is docs/formats.md.  Nothing but Python's standard library is needed: where
+the package "cryptography" is missing (or MEDSYNC_OWN_AES is set), AES is
+computed here, slowly.  Exit status 0: all agrees, 1: something does not,
+2: not used as above.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import struct
+import sys
+
+# ---- primitives ----
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def mac(key, *parts):
+    return hmac.digest(key, b"".join(parts), "sha256")
+
+
+def hkdf(key, info):
+    """HKDF-Expand (RFC 5869), SHA-256, 32 bytes: one block."""
+    return mac(key, info, b"\x01")
+
+
+def u16(value):
+    return struct.pack(">H", value)
+
+
+def u32(value):
+    return struct.pack(">I", value & 0xFFFFFFFF)
+
+
+def u64(value):
+    return struct.pack(">Q", value & 0xFFFFFFFFFFFFFFFF)
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def zigzag(value):
+    return varint(2 * value if value >= 0 else -2 * value - 1)
+
+
+def counted(data):
+    return varint(len(data)) + data
+
+
+class OwnAesGcm:
+    """AES-256-GCM (FIPS 197, SP 800-38D), for where no library is at hand."""
+
+    SBOX = TABLE = None
+
+    @classmethod
+    def make_tables(cls):
+        p = q = 1
+        sbox = [0x63] * 256
+        while True:
+            p ^= (p << 1 ^ (0x11B if p & 0x80 else 0)) & 0x1FF
+            p &= 0xFF
+            for shift in 1, 2, 4:
+                q ^= q << shift
+            q &= 0xFF
+            if q & 0x80:
+                q ^= 0x09
+            x = q
+            for shift in 1, 2, 3, 4:
+                x ^= (q << shift | q >> 8 - shift) & 0xFF
+            sbox[p] = x ^ 0x63
+            if p == 1:
+                break
+        cls.SBOX = sbox
+        cls.TABLE = [[0] * 256 for _ in range(4)]
+        for i, s in enumerate(sbox):
+            double = (s << 1 ^ (0x11B if s & 0x80 else 0)) & 0xFF
+            word = double << 24 | s << 16 | s << 8 | (double ^ s)
+            for t in range(4):
+                cls.TABLE[t][i] = word
+                word = word >> 8 | (word & 0xFF) << 24
+
+    def __init__(self, key):
+        if self.TABLE is None:
+            self.make_tables()
+        sbox = self.SBOX
+        words = list(struct.unpack(">8I", key))
+        constant = 1
+        for i in range(8, 60):
+            word = words[i - 1]
+            if i % 8 == 0:
+                word = (word << 8 | word >> 24) & 0xFFFFFFFF
+            if i % 4 == 0:
+                word = int.from_bytes(bytes(sbox[b] for b in word.to_bytes(4, "big")), "big")
+            if i % 8 == 0:
+                word ^= constant << 24
+                constant = constant << 1 ^ (0x11B if constant & 0x80 else 0)
+            words.append(words[i - 8] ^ word)
+        self.words = words
+        # multiples of H by four-bit numbers, for GHASH
+        h = int.from_bytes(self.encrypt_block(bytes(16)), "big")
+        self.multiples = [0] * 16
+        for bit in 8, 4, 2, 1:
+            self.multiples[bit] = h
+            h = h >> 1 ^ (0xE1 << 120 if h & 1 else 0)
+        for i in range(16):
+            for bit in 8, 4, 2, 1:
+                if i & bit and i != bit:
+                    self.multiples[i] ^= self.multiples[bit]
+        self.reduction = []
+        for i in range(16):
+            for _ in range(4):
+                i = i >> 1 ^ (0xE1 << 120 if i & 1 else 0)
+            self.reduction.append(i)
+
+    def encrypt_block(self, block):
+        t0, t1, t2, t3 = self.TABLE
+        k = self.words
+        a, b, c, d = struct.unpack(">4I", block)
+        a, b, c, d = a ^ k[0], b ^ k[1], c ^ k[2], d ^ k[3]
+        for i in range(4, 56, 4):
+            a, b, c, d = (
+                t0[a >> 24] ^ t1[b >> 16 & 255] ^ t2[c >> 8 & 255] ^ t3[d & 255] ^ k[i],
+                t0[b >> 24] ^ t1[c >> 16 & 255] ^ t2[d >> 8 & 255] ^ t3[a & 255] ^ k[i + 1],
+                t0[c >> 24] ^ t1[d >> 16 & 255] ^ t2[a >> 8 & 255] ^ t3[b & 255] ^ k[i + 2],
+                t0[d >> 24] ^ t1[a >> 16 & 255] ^ t2[b >> 8 & 255] ^ t3[c & 255] ^ k[i + 3])
+        s = self.SBOX
+        out = []
+        for i, (w, x, y, z) in enumerate(((a, b, c, d), (b, c, d, a), (c, d, a, b), (d, a, b, c))):
+            out.append((s[w >> 24] << 24 | s[x >> 16 & 255] << 16 | s[y >> 8 & 255] << 8 | s[z & 255]) ^ k[56 + i])
+        return struct.pack(">4I", *out)
+
+    def ghash(self, data):
+        multiples, reduction = self.multiples, self.reduction
+        y = 0
+        for i in range(0, len(data), 16):
+            x = y ^ int.from_bytes(data[i:i + 16], "big")
+            y = 0
+            for _ in range(32):
+                y = y >> 4 ^ reduction[y & 15] ^ multiples[x & 15]
+                x >>= 4
+        return y
+
+    def apply(self, nonce, data):
+        out = bytearray()
+        for i in range(0, len(data), 16):
+            pad = self.encrypt_block(nonce + u32(2 + i // 16))
+            out += bytes(p ^ q for p, q in zip(data[i:i + 16], pad))
+        return bytes(out)
+
+    def tag(self, nonce, sealed, aad):
+        padded = b"".join(x + bytes(-len(x) % 16) for x in (aad, sealed))
+        y = self.ghash(padded + u64(8 * len(aad)) + u64(8 * len(sealed)))
+        return (y ^ int.from_bytes(self.encrypt_block(nonce + u32(1)), "big")).to_bytes(16, "big")
+
+    def encrypt(self, nonce, plain, aad):
+        sealed = self.apply(nonce, plain)
+        return sealed + self.tag(nonce, sealed, aad)
+
+    def decrypt(self, nonce, data, aad):
+        sealed, tag = data[:-16], data[-16:]
+        if len(tag) < 16 or not hmac.compare_digest(tag, self.tag(nonce, sealed, aad)):
+            raise ValueError("does not open")
+        return self.apply(nonce, sealed)
+
+
+if os.environ.get("MEDSYNC_OWN_AES"):
+    AesGcm = OwnAesGcm
+else:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM as AesGcm
+    except ImportError:
+        AesGcm = OwnAesGcm
+
+
+def gcm_seal(key, nonce, plain, aad):
+    return AesGcm(key).encrypt(nonce, plain, aad)
+
+
+def gcm_open(key, nonce, data, aad):
+    """The plaintext, or None where anything does not fit."""
+    try:
+        return AesGcm(key).decrypt(nonce, data, aad)
+    except Exception:           # each implementation has an exception of its own
+        return None
+
+
+# ---- reading ----
+
+
+class Malformed(Exception):
+    pass
+
+
+class Reader:
+    def __init__(self, data):
+        self.data = data
+        self.at = 0
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def take(self, count):
+        if count > self.left():
+            raise Malformed("short field")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def u8(self):
+        return self.take(1)[0]
+
+    def u16(self):
+        return int.from_bytes(self.take(2), "big")
+
+    def u32(self):
+        return int.from_bytes(self.take(4), "big")
+
+    def u64(self):
+        return int.from_bytes(self.take(8), "big")
+
+    def i64(self):
+        return int.from_bytes(self.take(8), "big", signed=True)
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            byte = self.u8()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        if value >= 1 << 64 or (byte == 0 and shift > 0):
+            raise Malformed("a varint is not in its shortest form")
+        return value
+
+    def zigzag(self):
+        value = self.varint()
+        return value >> 1 if value & 1 == 0 else -(value >> 1) - 1
+
+    def counted(self):
+        return self.take(self.varint())
+
+
+# ---- packed rows, entries, leaves ----
+
+HAS_OPERATION, HAS_TABLE, HAS_COMMAND, HAS_STATEMENT_TIME = 1, 2, 4, 8
+HAS_ORDINAL_GAP, HAS_ROLE, HAS_KEY_ID, HAS_ROW_KEY = 16, 32, 64, 128
+HAS_OLD, HAS_NEW, HAS_IMAGE, HAS_LARGE_IMAGE = 256, 512, 1024, 2048
+HAS_REPLICA, HAS_PERSON, HAS_SIGNATURE, HAS_OBJECT, HAS_DETAIL = 4096, 8192, 16384, 32768, 65536
+ENTRY_FIELDS = (HAS_KEY_ID | HAS_ROW_KEY | HAS_OLD | HAS_NEW | HAS_REPLICA | HAS_PERSON |
+                HAS_SIGNATURE | HAS_OBJECT | HAS_DETAIL)
+
+DDL, ERA = 9, 13
+NO_ID = bytes(16)
+
+
+class Entry:
+    pass
+
+
+class PackedRow:
+    def __init__(self, xid, ordinal, body):
+        r = Reader(body)
+        self.xid, self.ordinal, self.body = xid, ordinal, body
+        if r.u8() != 1:
+            raise Malformed("version of a packed row")
+        self.seed = r.take(16)
+        flags = r.u8()
+        if flags > 1:
+            raise Malformed("flags of a packed row")
+        self.era_number = r.varint()
+        self.era_id = r.take(16) if self.era_number == 0 else None
+        self.position = r.varint()
+        self.time = r.i64()
+        self.session_role = r.counted()
+        self.image_seed = r.take(32) if flags & 1 else None
+        count = r.varint()
+        if count == 0:
+            raise Malformed("a packed row without entries")
+        self.entries = []
+        before = Entry()
+        before.ordinal = ordinal - 1
+        before.operation = before.table = before.manifest = before.command = 0
+        before.statement_time = self.time
+        before.role = self.session_role
+        before.key_id = NO_ID
+        for _ in range(count):
+            before = self.read_entry(r, before)
+            self.entries.append(before)
+        if r.left() != 0:
+            raise Malformed("bytes after the last entry")
+
+    def read_entry(self, r, before):
+        e = Entry()
+        flags = r.varint()
+        if flags >= 1 << 17 or (flags & HAS_IMAGE and flags & HAS_LARGE_IMAGE):
+            raise Malformed("flags of an entry")
+        e.row = self
+        e.operation = r.u8() if flags & HAS_OPERATION else before.operation
+        e.table, e.manifest = (r.varint(), r.varint()) if flags & HAS_TABLE else (before.table, before.manifest)
+        e.command = r.varint() if flags & HAS_COMMAND else before.command
+        e.statement_time = before.statement_time - (r.zigzag() if flags & HAS_STATEMENT_TIME else 0)
+        e.ordinal = before.ordinal + 1 + (r.varint() if flags & HAS_ORDINAL_GAP else 0)
+        e.role = r.counted() if flags & HAS_ROLE else before.role
+        e.key_id = r.take(16) if flags & HAS_KEY_ID else before.key_id
+        e.row_key = r.take(16) if flags & HAS_ROW_KEY else None
+        e.old = r.take(32) if flags & HAS_OLD else None
+        e.new = r.take(32) if flags & HAS_NEW else None
+        e.image = r.counted() if flags & HAS_IMAGE else None
+        e.large_seed, e.large_length = (r.take(32), r.varint()) if flags & HAS_LARGE_IMAGE else (None, 0)
+        e.person = r.take(16) if flags & HAS_PERSON else None
+        e.signature = r.take(16 + 32) if flags & HAS_SIGNATURE else None
+        e.object = r.take(32) if flags & HAS_OBJECT else None
+        e.detail = r.counted() if flags & HAS_DETAIL else None
+        e.fields = flags & ENTRY_FIELDS & ~HAS_KEY_ID | (HAS_KEY_ID if e.key_id != NO_ID else 0)
+        return e
+
+
+def packed_row_seed(seal_key, ledger_id, xid, ordinal, body):
+    return mac(seal_key, ledger_id, u64(xid), u64(ordinal), body[:1], body[17:])[:16]
+
+
+def encode_entry(era_id, e):
+    row = e.row
+    return b"".join((
+        b"\x01\x01", era_id, u64(row.xid), u64(e.ordinal), u64(row.position), u64(row.time),
+        u64(e.statement_time), bytes((e.operation,)), u32(e.table), u32(e.manifest), u32(e.command),
+        u32(e.fields), u16(len(row.session_role)), row.session_role, u16(len(e.role)), e.role,
+        e.key_id if e.fields & HAS_KEY_ID else b"", e.row_key or b"", e.old or b"", e.new or b"",
+        e.person or b"", e.signature or b"", e.object or b"",
+        u16(len(e.detail)) + e.detail if e.detail is not None else b""))
+
+
+def entry_salt(e):
+    return mac(e.row.seed, u64(e.ordinal))
+
+
+def leaf_data(era_id, e):
+    return b"\x01" + sha256(entry_salt(e), encode_entry(era_id, e))
+
+
+def leaf_hash(data):
+    return sha256(b"\x00", data)
+
+
+# ---- tree, tiles, blocks, eras ----
+
+
+def node_hash(left, right):
+    return sha256(b"\x01", left, right)
+
+
+def tree_levels(leaves):
+    """Hashes of all perfect subtrees; levels[h] those of 2^h leaves."""
+    levels = [leaves]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        levels.append([node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)])
+    return levels
+
+
+def tree_root(levels, size):
+    """RFC 6962 root over the first "size" leaves."""
+    root = None
+    for height in range(size.bit_length()):
+        if size >> height & 1:
+            left = levels[height][(size >> height) - 1]
+            root = left if root is None else node_hash(left, root)
+    return sha256() if root is None else root
+
+
+def tiles_of(levels, size):
+    """Tiles as _tile stores them: (level, tile) -> hashes."""
+    tiles = {}
+    for level in range(8):
+        count = size >> 8 * level
+        hashes = levels[8 * level][:count] if count else []
+        for tile in range(0, (count + 255) // 256):
+            tiles[level, tile] = b"".join(hashes[256 * tile:256 * tile + 256])
+    return tiles
+
+
+def block_hash(ledger_id, ledger_time, b, era_id):
+    snapshot = b.snapshot.encode()
+    return sha256(
+        b"medsync block v1", ledger_id, u64(ledger_time), u64(b.height), b.previous, u64(b.first),
+        u64(b.count), b.root, u64(b.sealer), u64(b.time), u32(b.era), era_id, u32(len(snapshot)), snapshot)
+
+
+def era_id_of(ledger_id, system_identifier, timeline, database):
+    return sha256(ledger_id, u64(system_identifier), u32(timeline), u32(database))[:16]
+
+
+class Snapshot:
+    """A pg_snapshot, xmin:xmax:xip,..."""
+
+    def __init__(self, text):
+        _, xmax, members = text.split(":")
+        self.xmax = int(xmax)
+        self.in_progress = {int(x) for x in members.split(",") if x}
+
+    def finished(self, xid):
+        return xid < self.xmax and xid not in self.in_progress
+
+
+ORDER_ROW_MAX = 7900
+
+
+def order_rows(first, runs):
+    """Rows of _block_order for a block: runs are (xid, ordinal, count)."""
+    rows = []
+    data, start, at, last = b"", first, first, 0
+    for xid, ordinal, count in runs:
+        data += zigzag(xid - last) + varint(ordinal) + varint(count)
+        last = xid
+        at += count
+        if len(data) > ORDER_ROW_MAX:
+            rows.append((start, data))
+            data, start, last = b"", at, 0
+    if data:
+        rows.append((start, data))
+    return rows
+
+
+SEGMENT, POSTINGS_PER_CHUNK = 65536, 790
+
+
+def lookup_rows(entries):
+    """Rows of _lookup for the full segments: (kind, segment, chunk) -> postings."""
+    rows = {}
+    for segment in range(len(entries) // SEGMENT):
+        part = entries[segment * SEGMENT:(segment + 1) * SEGMENT]
+        for kind in "rs":
+            postings = []
+            for offset, e in enumerate(part):
+                key = e.row_key if kind == "r" else e.key_id if e.fields & HAS_KEY_ID else None
+                if key is not None:
+                    postings.append(key[:8] + u16(offset))
+            postings.sort()
+            for chunk in range(0, (len(postings) + POSTINGS_PER_CHUNK - 1) // POSTINGS_PER_CHUNK):
+                at = chunk * POSTINGS_PER_CHUNK
+                rows[kind, segment, chunk] = b"".join(postings[at:at + POSTINGS_PER_CHUNK])
+    return rows
+
+
+# ---- keys ----
+
+
+def read_master_key(text):
+    match = re.fullmatch(r"medsync-master-key-v1:([0-9a-f]{64})\n", text)
+    if not match:
+        raise Malformed("master key file")
+    return bytes.fromhex(match.group(1))
+
+
+def master_key_id(master):
+    return hkdf(master, b"medsync master key id v1")[:8]
+
+
+def kek_aad(number, created_at, master_id):
+    return b"medsync kek v1" + u32(number) + u64(created_at) + master_id
+
+
+def subject_aad(tag, key_id, kek, duplicate):
+    return b"medsync subject key v1" + tag + key_id + u32(kek) + (b"\x01" if duplicate else b"\x00")
+
+
+def unwrap(key, wrapped, aad):
+    if len(wrapped) != 60:
+        return None
+    return gcm_open(key, wrapped[:12], wrapped[12:], aad)
+
+
+def derive(secret, use):
+    return hkdf(secret, b"medsync " + use.encode() + b" v1")
+
+
+def subject_tag(tag_key, kind, content):
+    return mac(tag_key, kind + content)[:16]
+
+
+def row_commitment(table, row, commit_key):
+    h = sha256(b"\x01", u32(table), row)
+    r = mac(commit_key, h)
+    return h, r, sha256(r, h)
+
+
+# ---- images ----
+
+CHUNK = 1024 * 1024
+
+
+def inline_image(e, image_key):
+    key = hkdf(image_key, e.row.image_seed)
+    return gcm_open(key, bytes(4) + u64(e.ordinal), e.image, u64(e.row.xid) + u64(e.ordinal))
+
+
+def large_image_id(seed):
+    return sha256(seed)[:16]
+
+
+def large_image(e, image_key, chunks):
+    """chunks: chunk number -> body, of this image's id; they are used up."""
+    key = hkdf(image_key, e.large_seed)
+    aad = u64(e.row.xid) + u64(e.ordinal) + u64(e.large_length)
+    count = max(1, (e.large_length + CHUNK - 1) // CHUNK)
+    plain = []
+    for chunk in range(count):
+        last = chunk == count - 1
+        nonce = bytes(7) + u32(chunk) + (b"\x01" if last else b"\x00")
+        part = gcm_open(key, nonce, chunks.pop(chunk, b""), aad)
+        if part is None or len(part) != (e.large_length - chunk * CHUNK if last else CHUNK):
+            return None
+        plain.append(part)
+    return b"".join(plain)
+
+
+# ---- canonical values ----
+
+
+def skip_jsonb(r):
+    stack = []
+    after_key = False
+    while True:
+        token = chr(r.u8())
+        in_object = bool(stack) and stack[-1] == "{"
+        is_value = token in "zftns[{"
+        if is_value and in_object != after_key:
+            raise Malformed("jsonb")
+        if token in "nsk":
+            r.counted()
+        if token == "k" and (not in_object or after_key):
+            raise Malformed("jsonb")
+        if token in "[{":
+            stack.append(token)
+        elif token in "]}":
+            if not stack or after_key or (stack.pop() == "{") != (token == "}"):
+                raise Malformed("jsonb")
+        elif token not in "zftnsk":
+            raise Malformed("jsonb")
+        after_key = token == "k"
+        if not stack:
+            return
+
+
+FIXED = {"b": 1, "i": 8, "e": 4, "f": 8, "d": 4, "h": 8, "H": 12, "S": 8, "T": 8, "v": 16, "u": 16}
+
+
+def skip_range(r, depth):
+    flags = r.u8()
+    if flags > 0x1F or (flags & 1 and flags != 1) or flags & 0x0A == 0x0A or flags & 0x14 == 0x14:
+        raise Malformed("range")
+    for infinite in 0x08, 0x10:
+        if not flags & (infinite | 1):
+            skip_value(r, depth + 1)
+
+
+def skip_value(r, depth=1):
+    """Step over a value without knowing its type."""
+    if depth > 250:
+        raise Malformed("nested too deep")
+    tag = chr(r.u8())
+    if tag in FIXED:
+        if r.take(FIXED[tag])[0] > 1 and tag == "b":
+            raise Malformed("boolean")
+    elif tag in "ntyEx":
+        r.counted()
+    elif tag == "j":
+        skip_jsonb(r)
+    elif tag == "r":
+        skip_range(r, depth)
+    elif tag == "m":
+        for _ in range(r.varint()):
+            skip_range(r, depth)
+    elif tag in "ac":
+        count = r.varint()
+        if tag == "a":
+            lengths = [(r.varint(), r.zigzag())[0] for _ in range(count)]
+            count = 1 if lengths else 0
+            for length in lengths:
+                count *= length
+        for _ in range(count):
+            present = r.u8()
+            if present > 1:
+                raise Malformed("flag of an element")
+            if present:
+                skip_value(r, depth + 1)
+    else:
+        raise Malformed("unknown tag")
+
+
+def split_row(row):
+    """A canonical row as column number -> value with its tag."""
+    r = Reader(row)
+    columns = {}
+    last = 0
+    while r.left():
+        number = r.varint()
+        if number <= last:
+            raise Malformed("columns of a row are not in order")
+        last = number
+        start = r.at
+        skip_value(r)
+        columns[number] = r.data[start:r.at]
+    return columns
+
+
+def value_text(value):
+    """The text of a value, as a subject; None where it is not worked out here."""
+    tag, content = chr(value[0]), Reader(value[1:])
+    if tag == "i":
+        return str(content.i64()).encode()
+    if tag in "tnEx":
+        return content.counted()
+    if tag == "u":
+        h = content.take(16).hex()
+        return "-".join((h[:8], h[8:12], h[12:16], h[16:20], h[20:])).encode()
+    return None
+
+
+class JsonNumber(str):
+    pass
+
+
+def put_jsonb(value):
+    if value is None:
+        return b"z"
+    if value is True:
+        return b"t"
+    if value is False:
+        return b"f"
+    if isinstance(value, JsonNumber):
+        return b"n" + counted(value.encode())
+    if isinstance(value, str):
+        return b"s" + counted(value.encode())
+    if isinstance(value, list):
+        return b"[" + b"".join(map(put_jsonb, value)) + b"]"
+    members = sorted((k.encode(), v) for k, v in value.items())
+    members.sort(key=lambda member: len(member[0]))
+    return b"{" + b"".join(b"k" + counted(k) + put_jsonb(v) for k, v in members) + b"}"
+
+
+def days_of(date):
+    """Days since 2000-01-01 of an ISO date."""
+    y, m, d = map(int, date.split("-"))
+    y, m = (y - 1, m + 12) if m <= 2 else (y, m)
+    return 365 * y + y // 4 - y // 100 + y // 400 + (153 * m - 457) // 5 + d - 306 - 730120
+
+
+def microseconds_of(time):
+    h, m, s = time.split(":")
+    whole, _, fraction = s.partition(".")
+    return (int(h) * 3600 + int(m) * 60 + int(whole)) * 1000000 + int((fraction + "000000")[:6])
+
+
+def put_value(type_name, text):
+    """Encode a value from its type's text output (DateStyle ISO, TimeZone UTC)."""
+    name = re.sub(r"\([\d,]*\)", "", type_name.removeprefix("pg_catalog."))
+    if name == "boolean":
+        return b"b\x01" if text == "true" else b"b\x00"
+    if name in ("smallint", "integer", "bigint"):
+        return b"i" + u64(int(text))
+    if name == "real":
+        return b"e" + struct.pack(">f", float(text))
+    if name == "double precision":
+        return b"f" + struct.pack(">d", float(text))
+    if name == "numeric":
+        return b"n" + counted(text.encode())
+    if name in ("text", "character varying", "name"):
+        return b"t" + counted(text.encode())
+    if name == "bytea":
+        return b"y" + counted(bytes.fromhex(text[2:]))
+    if name == "date":
+        return b"d" + u32(days_of(text))
+    if name == "time without time zone":
+        return b"h" + u64(microseconds_of(text))
+    if name in ("timestamp without time zone", "timestamp with time zone"):
+        date, time = text.removesuffix("+00").split(" ")
+        tag = b"T" if name.endswith("with time zone") else b"S"
+        return tag + u64(days_of(date) * 86400000000 + microseconds_of(time))
+    if name == "uuid":
+        return b"u" + bytes.fromhex(text.replace("-", ""))
+    if name == "jsonb":
+        return b"j" + put_jsonb(json.loads(text, parse_int=JsonNumber, parse_float=JsonNumber))
+    if name == "json":
+        return b"x" + counted(text.encode())
+    return None
+
+
+# ---- an exported ledger ----
+
+
+class Block:
+    pass
+
+
+class Era:
+    pass
+
+
+class Ledger:
+    def __init__(self, path):
+        self.errors = []
+        self.tables = {}
+        for line in open(path, encoding="ascii"):
+            name, *columns = line.rstrip("\n").split("\t")
+            self.tables.setdefault(name, []).append([None if c == "\\N" else c for c in columns])
+        rows = self.rows("_ledger")
+        if len(rows) != 1:
+            raise Malformed("a ledger has one identity")
+        self.id, self.time = bytes.fromhex(rows[0][0]), int(rows[0][1])
+
+    def rows(self, name):
+        return self.tables.get(name, [])
+
+    def error(self, text):
+        self.errors.append(text)
+
+    def check(self, holds, text):
+        if not holds:
+            self.error(text)
+        return holds
+
+    # -- what needs no key --
+
+    def read(self):
+        self.read_eras()
+        self.read_journal()
+        self.read_blocks()
+        self.seal_again()
+        self.check_manifests()
+
+    def read_eras(self):
+        self.eras = {}
+        for number, era_id, system_identifier, timeline, database in self.rows("_era"):
+            era = Era()
+            era.number, era.id = int(number), bytes.fromhex(era_id)
+            era.known = system_identifier is not None
+            if era.known:
+                era.place = int(system_identifier), int(timeline), int(database)
+                self.check(era_id_of(self.id, *era.place) == era.id, f"id of era {number}")
+            self.eras[era.id] = era
+        self.era_numbers = {era.number: era for era in self.eras.values()}
+
+    def line_of(self, era):
+        """Eras of one database of one cluster share a line; an unknown one stands alone."""
+        return (era.place[0], era.place[2]) if era.known else era.id
+
+    def read_journal(self):
+        self.packed_rows = []
+        self.xacts = {}
+        for xid, ordinal, body in self.rows("_journal"):
+            row = PackedRow(int(xid), int(ordinal or 0), bytes.fromhex(body))
+            if row.era_number:
+                row.era = self.era_numbers[row.era_number]
+            elif row.era_id in self.eras:
+                row.era = self.eras[row.era_id]
+            else:               # not sealed yet
+                row.era = Era()
+                row.era.number, row.era.id, row.era.known = 0, row.era_id, False
+                self.eras[row.era_id] = row.era
+            self.packed_rows.append(row)
+            self.xacts.setdefault((row.era.id, row.xid), []).append(row)
+        for rows in self.xacts.values():
+            rows.sort(key=lambda row: row.ordinal)
+
+    def read_blocks(self):
+        self.blocks = []
+        for height, era, previous, first, count, root, snapshot, sealer, time, digest in self.rows("_block"):
+            b = Block()
+            b.height, b.era, b.first, b.count = int(height), int(era), int(first), int(count)
+            b.previous, b.root, b.hash = bytes.fromhex(previous), bytes.fromhex(root), bytes.fromhex(digest)
+            b.snapshot, b.sealer, b.time = snapshot, int(sealer), int(time)
+            self.blocks.append(b)
+        self.blocks.sort(key=lambda b: b.height)
+
+    def in_order(self, xact):
+        """A transaction's entries in ledger order, each with its place as stored."""
+        stored = [e for row in xact for e in row.entries]
+        return sorted(enumerate(stored), key=lambda place: (place[1].command, place[0]))
+
+    def xacts_of_block(self, b, lines):
+        """The transactions of a block, in order; see "Blocks" in the page."""
+        era = self.era_numbers[b.era]
+        now = Snapshot(b.snapshot)
+        line = lines.setdefault(self.line_of(era), [])
+        # blocks of one call share a sealer: the block before is that of an earlier call
+        groups = [g for g in line if g.sealer != b.sealer]
+        before = groups[-1] if groups else None
+        seen = Snapshot(before.snapshot) if before else None
+        line.append(b)
+
+        def fresh(xid):
+            return not (before and (seen.finished(xid) or xid == before.sealer))
+
+        chosen = [rows for (era_id, xid), rows in self.xacts.items()
+                  if era_id == era.id and now.finished(xid) and fresh(xid)]
+        chosen.sort(key=lambda rows: (max(row.position for row in rows), rows[0].xid))
+        own = self.xacts.get((era.id, b.sealer))
+        if own and not now.finished(b.sealer) and fresh(b.sealer):
+            chosen.append(own)
+        return chosen
+
+    def seal_again(self):
+        """Compute every block from journal and snapshots, and compare."""
+        self.entries = []       # sealed, in ledger order
+        hashes = []
+        runs_of_block = []
+        lines = {}
+        sealed = set()
+        for b in self.blocks:
+            era = self.era_numbers[b.era]
+            runs = []
+            for xact in self.xacts_of_block(b, lines):
+                sealed.add((era.id, xact[0].xid))
+                last = None
+                for place, e in self.in_order(xact):
+                    if last is not None and place == last + 1:
+                        runs[-1][2] += 1
+                    else:
+                        runs.append([xact[0].xid, e.ordinal, 1])
+                    last = place
+                    self.entries.append(e)
+                    hashes.append(leaf_hash(leaf_data(era.id, e)))
+            runs_of_block.append(runs)
+            self.check(len(self.entries) == b.first + b.count,
+                       f"block {b.height} has {len(self.entries) - b.first} entries, not {b.count}")
+        self.unsealed = [e for key, rows in self.xacts.items() if key not in sealed
+                         for _, e in self.in_order(rows)]
+        levels = tree_levels(hashes)
+        self.check_blocks(levels)
+        self.compare("_tile", {(int(l), int(t)): bytes.fromhex(h) for l, t, h in self.rows("_tile")},
+                     tiles_of(levels, len(hashes)))
+        order = {}
+        for b, runs in zip(self.blocks, runs_of_block):
+            order.update(order_rows(b.first, runs))
+        self.compare("_block_order", {int(f): bytes.fromhex(r) for f, r in self.rows("_block_order")}, order)
+        self.compare("_lookup", {(k, int(s), int(c)): bytes.fromhex(p) for k, s, c, p in self.rows("_lookup")},
+                     lookup_rows(self.entries))
+
+    def check_blocks(self, levels):
+        previous, first, time = bytes(32), 0, None
+        for height, b in enumerate(self.blocks):
+            era = self.era_numbers[b.era]
+            self.check(b.height == height, f"height of block {b.height}")
+            self.check(b.first == first, f"first index of block {b.height}")
+            self.check(b.previous == previous, f"previous hash of block {b.height}")
+            self.check(time is None or b.time >= time, f"time of block {b.height}")
+            self.check(b.root == tree_root(levels, b.first + b.count), f"root of block {b.height}")
+            self.check(b.hash == block_hash(self.id, self.time, b, era.id), f"hash of block {b.height}")
+            previous, first, time = b.hash, b.first + b.count, b.time
+        for e in self.entries:
+            if e.operation == ERA:
+                self.check(e.detail == u32(e.row.era.number) + u64(e.row.era.place[0]) +
+                           u32(e.row.era.place[1]) + u32(e.row.era.place[2]), "detail of an era entry")
+
+    def compare(self, name, stored, computed):
+        for key in sorted(set(stored) | set(computed)):
+            self.check(stored.get(key) == computed.get(key), f"{name} {key}")
+
+    def check_manifests(self):
+        texts = {(int(t), int(v)): bytes.fromhex(c) for t, v, c in self.rows("_manifest")}
+        self.manifests = {}
+        announced = {}
+        for e in self.entries + self.unsealed:
+            if e.operation != DDL:
+                continue
+            key = e.table, e.manifest
+            self.check(e.manifest == announced.get(e.table, 0) + 1, f"manifest {key} out of turn")
+            announced[e.table] = e.manifest
+            if not self.check(key in texts and sha256(texts[key]) == e.object, f"manifest {key}"):
+                continue
+            manifest = json.loads(texts[key])
+            self.manifests[key] = manifest
+            again = json.dumps(manifest, ensure_ascii=False, separators=(",", ":")).encode()
+            self.check(again == texts[key] and list(manifest) == [
+                "table", "version", "schema", "name", "parent", "tracked", "partitioned", "payload",
+                "subject", "next_column", "key", "columns"], f"text of manifest {key}")
+            self.check((manifest["table"], manifest["version"]) == key, f"numbers of manifest {key}")
+        self.check(set(texts) == set(self.manifests), "manifests that no entry announced")
+        self.newest = {}
+        for number, schema, name, version, tracked in self.rows("_table"):
+            number = int(number)
+            manifest = self.manifests.get((number, int(version)))
+            self.check(manifest is not None and announced.get(number) == int(version) and
+                       manifest["schema"].encode().hex() == schema and manifest["name"].encode().hex() == name and
+                       manifest["tracked"] == (tracked == "t"), f"table {number}")
+            self.newest[number] = manifest
+
+    # -- what needs the master key --
+
+    def open_keys(self, path):
+        master = read_master_key(open(path, encoding="ascii").read())
+        keks = {}
+        for number, created_at, master_id, wrapped in self.rows("_key_encryption_key"):
+            self.check(bytes.fromhex(master_id) == master_key_id(master), f"master key id of key {number}")
+            keks[int(number)] = unwrap(hkdf(master, b"medsync master key wrap v1"), bytes.fromhex(wrapped),
+                                       kek_aad(int(number), int(created_at), bytes.fromhex(master_id)))
+            self.check(keks[int(number)] is not None, f"key-encryption key {number} does not open")
+        self.by_tag, self.by_id = {}, {}
+        for tag, key_id, kek, duplicate, wrapped in self.rows("_subject_key"):
+            tag, key_id = bytes.fromhex(tag), bytes.fromhex(key_id)
+            secret = unwrap(keks[int(kek)], bytes.fromhex(wrapped),
+                            subject_aad(tag, key_id, int(kek), duplicate == "t"))
+            if not self.check(secret is not None, f"subject key {key_id.hex()} does not open"):
+                continue
+            self.check(self.by_tag.setdefault(tag, (key_id, secret)) == (key_id, secret), "two keys of one tag")
+            self.check(self.by_id.setdefault(key_id, (tag, secret)) == (tag, secret), "one key of two tags")
+        root = self.by_tag[NO_ID][1]
+        self.tag_key, self.seal_key = derive(root, "tag"), derive(root, "seal")
+
+    def table_key(self, table):
+        return self.by_tag[subject_tag(self.tag_key, b"t", u32(table))]
+
+    def check_seeds(self):
+        for row in self.packed_rows:
+            seed = packed_row_seed(self.seal_key, self.id, row.xid, row.ordinal, row.body)
+            self.check(seed == row.seed, f"seed of packed row ({row.xid}, {row.ordinal})")
+
+    def key_columns(self, manifest, columns):
+        return b"".join(varint(n) + columns[n] for n in sorted(manifest["key"]) if n in columns)
+
+    def check_row(self, e, row):
+        """Does a row's image give what its entry says?"""
+        tag, secret = self.by_id[e.key_id]
+        place = f"entry ({e.row.xid}, {e.ordinal})"
+        manifest = self.manifests[e.table, e.manifest]
+        columns = split_row(row)
+        self.check(row_commitment(e.table, row, derive(secret, "commit"))[2] == e.new, f"commitment of {place}")
+        self.check(set(columns) <= {c["number"] for c in manifest["columns"] if not c["excluded"]},
+                   f"columns of {place}")
+        subject = columns.get(manifest["subject"])
+        if subject is None:
+            self.check(tag == subject_tag(self.tag_key, b"t", u32(e.table)), f"subject of {place}")
+        elif value_text(subject) is not None:
+            self.check(tag == subject_tag(self.tag_key, b"s", value_text(subject)), f"subject of {place}")
+        if manifest["key"]:
+            label = derive(self.table_key(e.table)[1], "label")
+            self.check(mac(label, self.key_columns(manifest, columns))[:16] == e.row_key, f"row key of {place}")
+        else:
+            self.check(e.row_key is None, f"{place} should have no row key")
+
+    def open_images(self):
+        chunks = {}
+        for image_id, chunk, body in self.rows("_image"):
+            chunks.setdefault(bytes.fromhex(image_id), {})[int(chunk)] = bytes.fromhex(body)
+        self.images = []
+        for e in self.entries + self.unsealed:
+            if e.image is None and e.large_seed is None:
+                continue
+            image_key = derive(self.by_id[e.key_id][1], "image")
+            row = (inline_image(e, image_key) if e.image is not None else
+                   large_image(e, image_key, chunks.get(large_image_id(e.large_seed), {})))
+            if self.check(row is not None, f"image of entry ({e.row.xid}, {e.ordinal})"):
+                self.check((len(row) > 6000) == (e.large_seed is not None), "size of an image")
+                self.check_row(e, row)
+                self.images.append((e, row))
+        self.check(not any(chunks.values()), "images that no entry has")
+
+    def live_row(self, table, texts):
+        """The commitment of a live row; None where a type is not worked out here."""
+        manifest = self.newest[table]
+        kept = [c for c in manifest["columns"] if not c["excluded"]]
+        columns = {}
+        for column, text in zip(kept, texts):
+            if text is not None:
+                value = put_value(column["type"], bytes.fromhex(text).decode())
+                if value is None:
+                    return None
+                columns[column["number"]] = value
+        subject = columns.get(manifest["subject"])
+        name = (b"t", u32(table)) if subject is None else (b"s", value_text(subject))
+        secret = self.by_tag[subject_tag(self.tag_key, *name)][1]
+        row = b"".join(varint(n) + columns[n] for n in sorted(columns))
+        return row_commitment(table, row, derive(secret, "commit"))[2]
+
+    def check_balance(self):
+        """What entries made less what they ended is what the tables hold."""
+        balance = {}
+        live = 0
+        unknown = set()
+        for e in self.entries + self.unsealed:
+            for commitment, change in ((e.old, -1), (e.new, 1)):
+                if commitment is not None:
+                    balance[e.table, commitment] = balance.get((e.table, commitment), 0) + change
+        for number, *texts in self.rows("live"):
+            number = int(number)
+            commitment = self.live_row(number, texts)
+            live += 1
+            if commitment is None:
+                unknown.add(number)
+            else:
+                balance[number, commitment] = balance.get((number, commitment), 0) - 1
+        for (table, commitment), count in balance.items():
+            if self.newest[table]["tracked"] and table not in unknown:
+                self.check(count == 0, f"table {table} holds {commitment.hex()} {-count} times too often")
+        return live, unknown
+
+    def report(self):
+        for text in self.errors[:20]:
+            print("differs:", text)
+        if len(self.errors) > 20:
+            print("and", len(self.errors) - 20, "more")
+        return 1 if self.errors else 0
+
+
+def verify_ledger(path, key_path=None):
+    ledger = Ledger(path)
+    ledger.read()
+    print(f"{len(ledger.entries)} sealed and {len(ledger.unsealed)} unsealed entries, {len(ledger.blocks)} blocks, "
+          f"{len(ledger.eras)} eras, {len(ledger.rows('_tile'))} tiles, {len(ledger.manifests)} manifests, "
+          f"{len(ledger.rows('_lookup'))} rows of look-ups")
+    if key_path is not None:
+        ledger.open_keys(key_path)
+        ledger.check_seeds()
+        ledger.open_images()
+        live, unknown = ledger.check_balance()
+        print(f"{len(ledger.by_id)} keys, {len(ledger.packed_rows)} seeds, {len(ledger.images)} images"
+              f" ({sum(e.large_seed is not None for e, _ in ledger.images)} large), {live} live rows"
+              + (f", without those of tables {sorted(unknown)}" if unknown else "")
+              + (", own AES" if AesGcm is OwnAesGcm else ""))
+    return ledger.report()
+
+
+# ---- the table of canonical encodings in the page ----
+
+
+def doc_values(path):
+    """(SQL expression, canonical bytes) of each row of the table."""
+    values = []
+    for line in open(path, encoding="utf-8"):
+        match = re.fullmatch(r"\| `(.+)` \| `([0-9a-f]+)`(?: then (\d+) times `([0-9a-f]+)`)? \|\n", line)
+        if match:
+            expression, data, times, more = match.groups()
+            values.append((expression, bytes.fromhex(data + (more or "") * int(times or 0))))
+    if not values:
+        raise Malformed("no table of encodings in " + path)
+    return values
+
+
+def table_sql(path):
+    columns = [f"\t{expression} AS c{n}" for n, (expression, _) in enumerate(doc_values(path), 1)]
+    print("CREATE TABLE canonical_value AS SELECT\n" + ",\n".join(columns) + ";")
+    return 0
+
+
+def check_values(path, key_path, doc):
+    ledger = Ledger(path)
+    ledger.read()
+    ledger.open_keys(key_path)
+    ledger.open_images()
+    rows = [row for e, row in ledger.images
+            if ledger.manifests[e.table, e.manifest]["name"] == "canonical_value"]
+    if len(rows) != 1:
+        raise Malformed("one row of table canonical_value is needed")
+    columns = split_row(rows[0])
+    values = doc_values(doc)
+    for n, (expression, data) in enumerate(values, 1):
+        ledger.check(columns.get(n) == data, f"{expression} is {columns.get(n, b'').hex()}, not {data.hex()}")
+    ledger.check(len(columns) == len(values), "number of columns")
+    print(f"{len(values)} values are encoded as the page says")
+    return ledger.report()
+
+
+# ---- the fenced vectors in the page ----
+
+
+class Vector(dict):
+    """Lines "name = value" of one fenced block; hexadecimal, number or "text"."""
+
+    def hex(self, name):
+        return bytes.fromhex(self[name])
+
+    def number(self, name):
+        return int(self[name])
+
+    def text(self, name):
+        return json.loads(self[name]).encode()
+
+
+def vector_derived_keys(v):
+    s = v.hex("secret S")
+    out = {f'HKDF(S, "medsync {use} v1")': derive(s, use) for use in ("commit", "image", "label", "tag", "seal")}
+    tag_key = derive(s, "tag")
+    out["tag of the subject"] = subject_tag(tag_key, b"s", v.text("subject"))
+    out["tag of the table"] = subject_tag(tag_key, b"t", u32(v.number("table number")))
+    return out
+
+
+def vector_master_key(v):
+    master = v.hex("master key M")
+    return {"file, before its line feed": b"medsync-master-key-v1:" + master.hex().encode(),
+            "id of the master key": master_key_id(master),
+            "K_wrap": hkdf(master, b"medsync master key wrap v1")}
+
+
+def vector_kek_wrap(v):
+    aad = kek_aad(v.number("number"), v.number("created_at"), v.hex("master_key_id"))
+    nonce = v.hex("nonce")
+    return {"associated data": aad, "wrapped": nonce + gcm_seal(v.hex("K_wrap"), nonce, v.hex("plaintext KEK"), aad)}
+
+
+def vector_subject_wrap(v):
+    aad = subject_aad(v.hex("tag"), v.hex("key_id"), v.number("key_encryption_key"), v["duplicate"] == "true")
+    nonce = v.hex("nonce")
+    return {"associated data": aad, "wrapped": nonce + gcm_seal(v.hex("KEK"), nonce, v.hex("plaintext S"), aad)}
+
+
+def vector_commitment(v):
+    row = v.hex("canonical row")
+    h, r, commitment = row_commitment(v.number("table number"), row, v.hex("K_commit"))
+    columns = split_row(row)
+    keys = b"".join(varint(n) + columns[n] for n in json.loads(v["key columns"]))
+    return {"h": h, "r": r, "commitment": commitment, "canonical row of the key columns": keys,
+            "row key": mac(v.hex("K_label of the table"), keys)[:16]}
+
+
+def vector_image(v):
+    key = hkdf(v.hex("K_image"), v.hex("image seed"))
+    nonce = bytes(4) + u64(v.number("ordinal"))
+    aad = u64(v.number("xid")) + u64(v.number("ordinal"))
+    return {"key": key, "nonce": nonce, "associated data": aad,
+            "image": gcm_seal(key, nonce, v.hex("canonical row"), aad)}
+
+
+def vector_chunk(v):
+    key = hkdf(v.hex("K_image"), v.hex("image's own seed"))
+    nonce = bytes(7) + u32(v.number("chunk")) + (b"\x01" if v["last"] == "true" else b"\x00")
+    aad = u64(v.number("xid")) + u64(v.number("ordinal")) + u64(v.number("length"))
+    return {"id": large_image_id(v.hex("image's own seed")), "key": key, "nonce": nonce, "associated data": aad,
+            "body": gcm_seal(key, nonce, v.hex("this chunk of the canonical row"), aad)}
+
+
+def vector_packed_row(v):
+    row = PackedRow(v.number("xid"), v.number("ordinal"), v.hex("body"))
+    era_id = row.era_id or v.hex("era id")
+    out = {"seed": packed_row_seed(v.hex("K_seal"), v.hex("ledger id"), row.xid, row.ordinal, row.body)}
+    for n, e in enumerate(row.entries):
+        out[f"entry {n}"] = encode_entry(era_id, e)
+        out[f"salt {n}"] = entry_salt(e)
+        out[f"leaf data {n}"] = leaf_data(era_id, e)
+        out[f"leaf hash {n}"] = leaf_hash(leaf_data(era_id, e))
+    return out
+
+
+def vector_tree(v):
+    levels = tree_levels([v.hex(name) for name in v if name.startswith("leaf hash")])
+    return {f"root of size {size}": tree_root(levels, size) for size in range(len(levels[0]) + 1)}
+
+
+def vector_era(v):
+    place = v.number("system identifier"), v.number("timeline"), v.number("database oid")
+    return {"era id": era_id_of(v.hex("ledger id"), *place),
+            "detail of its entry": u32(v.number("era number")) + u64(place[0]) + u32(place[1]) + u32(place[2])}
+
+
+def vector_block(v):
+    b = Block()
+    b.height, b.first, b.count = v.number("height"), v.number("first_index"), v.number("entry_count")
+    b.previous, b.root, b.sealer = v.hex("previous_hash"), v.hex("root"), v.number("sealer_xid")
+    b.time, b.era, b.snapshot = v.number("sealed_at"), v.number("era"), v.text("snapshot").decode()
+    return {"hash": block_hash(v.hex("ledger id"), v.number("ledger's created_at"), b, v.hex("era id"))}
+
+
+def vector_order(v):
+    runs = [tuple(run) for run in json.loads(v["runs as (xid, ordinal, count)"])]
+    return {"runs": order_rows(0, runs)[0][1]}
+
+
+def vector_postings(v):
+    pairs = sorted(bytes.fromhex(key)[:8] + u16(offset) for key, offset in json.loads(v["keys and offsets"]))
+    return {"postings": b"".join(pairs)}
+
+
+def vector_manifest(v):
+    return {"SHA-256": sha256(v["content"].encode())}
+
+
+VECTORS = {
+    "derived keys": vector_derived_keys, "master key": vector_master_key, "key-encryption key": vector_kek_wrap,
+    "subject key": vector_subject_wrap, "duplicate subject key": vector_subject_wrap,
+    "commitment": vector_commitment, "image": vector_image, "large image": vector_chunk,
+    "packed row": vector_packed_row, "tree": vector_tree, "era": vector_era, "block": vector_block,
+    "order": vector_order, "postings": vector_postings, "manifest": vector_manifest}
+
+
+def check_vectors(path):
+    text = open(path, encoding="utf-8").read()
+    failed = 0
+    seen = set()
+    for name, block in re.findall(r"^```vector ([^\n]+)\n(.*?)^```$", text, re.S | re.M):
+        vector = Vector()
+        for line in block.splitlines():
+            key, _, value = line.partition(" = ")
+            if _:
+                vector[key.strip()] = value.strip()
+                last = key.strip()
+            elif line.strip():
+                vector[last] += line.strip()      # a long value goes on in the next line
+        computed = VECTORS[name](vector)
+        for key, value in computed.items():
+            shown = value.decode() if key.startswith("file") else value.hex()
+            if vector.get(key) != shown:
+                print(f"{name}: {key} is {shown}\n    not {vector.get(key)}")
+                failed += 1
+        seen.add(name)
+    for name in sorted(set(VECTORS) - seen):
+        print(f"{name}: no such vector in {path}")
+        failed += 1
+    print(f"{len(seen)} vectors recomputed" + (", own AES" if AesGcm is OwnAesGcm else ""))
+    return 1 if failed else 0
+
+
+COMMANDS = {"vectors": (check_vectors, 1, 1), "ledger": (verify_ledger, 1, 2),
+            "table": (table_sql, 1, 1), "values": (check_values, 3, 3)}
+
+
+def main(arguments):
+    command, least, most = COMMANDS.get(arguments[0] if arguments else "", (None, 0, 0))
+    if command is None or not least <= len(arguments) - 1 <= most:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        return command(*arguments[1:])
+    except (Malformed, KeyError, IndexError, ValueError) as error:
+        print(f"differs: {type(error).__name__} {error}")
+        return 1
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
