@@ -1144,9 +1144,23 @@ create_hash(Verifier *verifier, const char *name, Size key, Size entry)
 static int64
 guess_size(Verifier *verifier)
 {
-	MedsyncBlock *last = medsync_block_last(verifier->snapshot);
+	Relation	heap = medsync_open("_block", AccessShareLock);
+	int64		size = 0;
+	MedsyncScan scan;
+	HeapTuple	tuple;
 
-	return last ? 2 * (last->first_index + last->entry_count) : 0;
+	medsync_scan_begin(&scan, heap, "_block_pkey", verifier->snapshot, 0, NULL);
+	scan.direction = BackwardScanDirection;
+	while (size == 0 && (tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		MedsyncBlock block;
+
+		if (medsync_block_read(tuple, RelationGetDescr(heap), &block))
+			size = block.first_index + block.entry_count;
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return 2 * Max(size, 0);
 }
 
 static void
@@ -1225,7 +1239,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 		set_scope(verifier, PG_GETARG_OID(0));
 	exists = medsync_ledger_read(verifier->ledger_id,
 								 &verifier->ledger_created_at);
-	if (exists || medsync_block_last(verifier->snapshot) != NULL ||
+	if (exists || count_rows(verifier, "_block") > 0 ||
 		medsync_tables(SnapshotSelf, &malformed) != NIL ||
 		count_rows(verifier, "_journal") > 0)
 	{

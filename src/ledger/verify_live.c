@@ -233,6 +233,25 @@ add_live_rows(Verifier *verifier, const VerifiedTable *table, Relation rel,
 							  without_key));
 }
 
+/* Commit to the rows of an open table, as its owner. */
+static void
+read_live_table(Verifier *verifier, VerifiedTable *table, Relation rel,
+				const MedsyncManifest *manifest)
+{
+	MedsyncPlan *plan = medsync_plan_build(rel, manifest,
+										   CurrentMemoryContext);
+	Oid			save_userid;
+	int			save_sec_context;
+
+	if (plan->problem != NULL)
+		report_table(verifier, table, "altered", plan->problem);
+	verifier->tables_checked++;
+	medsync_act_as_table_owner(rel, &save_userid, &save_sec_context);
+	add_live_rows(verifier, table, rel, plan);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+	table->live_read = true;
+}
+
 /* One table's rows, in a subtransaction: an unreadable page is a finding. */
 static void
 check_live_table(Verifier *verifier, VerifiedTable *table)
@@ -257,18 +276,12 @@ check_live_table(Verifier *verifier, VerifiedTable *table)
 				now->manifest_version == table->last_version ?
 				table->manifest :
 				medsync_manifest_load(now->number, now->manifest_version);
-			MedsyncPlan *plan = medsync_plan_build(rel, manifest,
-												   CurrentMemoryContext);
-			Oid			save_userid;
-			int			save_sec_context;
 
-			if (plan->problem != NULL)
-				report_table(verifier, table, "altered", plan->problem);
-			verifier->tables_checked++;
-			medsync_act_as_table_owner(rel, &save_userid, &save_sec_context);
-			add_live_rows(verifier, table, rel, plan);
-			SetUserIdAndSecContext(save_userid, save_sec_context);
-			table->live_read = true;
+			if (manifest == NULL)
+				report_table(verifier, table, "entry_altered",
+							 "The table's manifest is missing.");
+			else
+				read_live_table(verifier, table, rel, manifest);
 		}
 		if (rel != NULL)
 			relation_close(rel, NoLock);
