@@ -15,7 +15,8 @@
  * subtransaction that appended to it; ROLLBACK TO cuts the string back to
  * the mark, and the ordinals that are lost are never used again.  Past
  * 256 kB the tail that belongs to the current subtransaction is written, so
- * that its rows live and die with it; where that tail is short, because very
+ * that its rows live and die with it (what follows then starts a packed row
+ * of its own, so that sorting rows by ordinal sorts entries too); where that tail is short, because very
  * many savepoints are open, the buffer moves to a temporary file instead.
  *
  * An error while writing aborts the transaction: what cannot be recorded
@@ -56,6 +57,7 @@ typedef struct BufferedEntry
 	MedsyncEntry entry;
 	Oid			session_role;
 	Oid			role;
+	bool		starts_row;		/* entries between it and the one before are written */
 	uint32		image_len;		/* bytes that follow for the image */
 	uint32		detail_len;
 } BufferedEntry;
@@ -78,6 +80,8 @@ static struct
 	int			mark_count;
 	int			mark_capacity;
 	uint64		next_ordinal;
+	bool		overflowed;		/* a child's tail was written before its parents' */
+	bool		start_row;		/* the next entry must start a packed row */
 	bool		write_through;	/* past PRE_COMMIT */
 	int			sealed_level;	/* nest level that sealed, 0: none */
 	bool		image_seed_valid;
@@ -142,6 +146,7 @@ reset_buffer(void)
 	buffer.file = NULL;			/* PRE_COMMIT or the abort closed it */
 	buffer.mark_count = 0;
 	buffer.next_ordinal = 0;
+	buffer.overflowed = buffer.start_row = false;
 	buffer.write_through = false;
 	buffer.sealed_level = 0;
 	if (buffer.image_seed_valid)
@@ -259,7 +264,8 @@ pack_entry(Packer *packer, BufferedEntry *buffered)
 							&packer->role_name);
 	entry->role_len = strlen(entry->role);
 	if (packer->header.entry_count > 0 &&
-		buffered->session_role != packer->session_role)
+		(buffered->starts_row ||
+		 buffered->session_role != packer->session_role))
 		finish_packed_row(packer);
 	if (packer->header.entry_count > 0)
 	{
@@ -393,7 +399,10 @@ relieve_buffer(void)
 	uint64		tail = current_tail();
 
 	if (buffer_end() - tail >= WORTH_FLUSHING)
+	{
 		flush_buffer(tail);
+		buffer.overflowed = buffer.start_row = true;
+	}
 	else
 		spill_buffer();
 }
@@ -485,6 +494,8 @@ medsync_journal_add(MedsyncEntry *entry)
 		entry->fields |= MEDSYNC_HAS_REPLICA;
 
 	buffered.entry = *entry;
+	buffered.starts_row = buffer.start_row;
+	buffer.start_row = false;
 	buffered.session_role = GetSessionUserId();
 	buffered.role = GetOuterUserId();
 	buffered.image_len = 0;
@@ -654,7 +665,10 @@ journal_subxact_callback(SubXactEvent event, SubTransactionId subid,
 	{
 		while (buffer.mark_count > 0 &&
 			   buffer.marks[buffer.mark_count - 1].nest_level >= level)
+		{
 			truncate_buffer(buffer.marks[--buffer.mark_count].offset);
+			buffer.start_row = buffer.overflowed;
+		}
 		if (buffer.sealed_level >= level)
 			buffer.sealed_level = 0;
 	}

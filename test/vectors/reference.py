@@ -932,7 +932,12 @@ class Ledger:
     def table_key(self, table):
         return self.by_tag[subject_tag(self.tag_key, b"t", u32(table))]
 
-    def check_seeds(self):
+    def check_entries(self):
+        """Seeds of packed rows; every key that an entry names must be there."""
+        for e in self.entries + self.unsealed:
+            self.check(e.key_id == NO_ID or e.key_id in self.by_id, f"key of entry ({e.row.xid}, {e.ordinal})")
+            if e.operation == DDL:
+                self.check(e.key_id == self.table_key(e.table)[0], f"own key of table {e.table}")
         for row in self.packed_rows:
             seed = packed_row_seed(self.seal_key, self.id, row.xid, row.ordinal, row.body)
             self.check(seed == row.seed, f"seed of packed row ({row.xid}, {row.ordinal})")
@@ -1032,7 +1037,7 @@ def verify_ledger(path, key_path=None):
           f"{len(ledger.rows('_lookup'))} rows of look-ups")
     if key_path is not None:
         ledger.open_keys(key_path)
-        ledger.check_seeds()
+        ledger.check_entries()
         ledger.open_images()
         live, unknown = ledger.check_balance()
         print(f"{len(ledger.by_id)} keys, {len(ledger.packed_rows)} seeds, {len(ledger.images)} images"
