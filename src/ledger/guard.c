@@ -135,15 +135,14 @@ guarded_tables(void)
 		rel = try_relation_open(relid, AccessShareLock);
 		if (rel == NULL)
 			continue;
-		if (medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture"))
+		if (medsync_capture_stands(rel))
 		{
 			guarded = palloc0(sizeof(GuardedTable));
 			guarded->relid = relid;
 			guarded->schema = RelationGetNamespace(rel);
 			guarded->table = table;
 			guarded->truncate_guard =
-				medsync_trigger_stands(rel, MEDSYNC_TRUNCATE_TRIGGER,
-									   "_truncate");
+				medsync_truncate_stands(rel);
 			guarded->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 			result = lappend(result, guarded);
 		}
@@ -182,13 +181,33 @@ check_type_unused(List *tables, Oid type)
 	}
 }
 
-/* A change of the shape of a composite type, or of a table's row type. */
+static GuardedTable *
+find_guarded(List *tables, Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		GuardedTable *guarded = lfirst(cell);
+
+		if (guarded->relid == relid)
+			return guarded;
+	}
+	return NULL;
+}
+
+/*
+ * What ALTER TABLE may not even begin: to change the shape of a composite
+ * type, or of a table's row type, that a tracked column uses; to detach a
+ * partition, which CONCURRENTLY would commit before its end is seen.
+ */
 static void
-check_row_type(List *tables, const AlterTableStmt *stmt)
+check_alter_table(List *tables, const AlterTableStmt *stmt)
 {
 	bool		shape_changes = false;
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	GuardedTable *guarded = find_guarded(tables, relid);
 	ListCell   *cell;
-	Oid			relid;
 	Oid			type;
 
 	foreach(cell, stmt->cmds)
@@ -198,10 +217,12 @@ check_row_type(List *tables, const AlterTableStmt *stmt)
 		if (cmd->subtype == AT_AddColumn || cmd->subtype == AT_DropColumn ||
 			cmd->subtype == AT_AlterColumnType)
 			shape_changes = true;
+		if (guarded != NULL && cmd->subtype == AT_DetachPartition)
+			refuse(guarded->table->table_name,
+				   "A partition of it would be detached.", UNTRACK_HINT);
 	}
 	if (!shape_changes)
 		return;
-	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 	type = OidIsValid(relid) ? get_rel_type_id(relid) : InvalidOid;
 	if (OidIsValid(type))
 		check_type_unused(tables, type);
@@ -223,7 +244,7 @@ check_command(List *tables, Node *command)
 			check_type_unused(tables, type);
 	}
 	else if (IsA(command, AlterTableStmt))
-		check_row_type(tables, (AlterTableStmt *) command);
+		check_alter_table(tables, (AlterTableStmt *) command);
 	else if (IsA(command, DropStmt) &&
 			 ((DropStmt *) command)->removeType == OBJECT_EXTENSION)
 	{
@@ -256,6 +277,7 @@ command_matters(Node *command)
 		case T_AlterObjectSchemaStmt:
 		case T_CreateTrigStmt:
 		case T_CreateStmt:
+		case T_CreateSchemaStmt:
 		case T_AlterEnumStmt:
 		case T_DropStmt:
 		case T_AlterExtensionContentsStmt:
@@ -372,9 +394,9 @@ check_table(const GuardedTable *before)
 
 	if (rel == NULL)
 		return;					/* dropped: guard_drop has said what it thinks */
-	if (!medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture") ||
+	if (!medsync_capture_stands(rel) ||
 		(before->truncate_guard &&
-		 !medsync_trigger_stands(rel, MEDSYNC_TRUNCATE_TRIGGER, "_truncate")))
+		 !medsync_truncate_stands(rel)))
 		refuse(before->table->table_name,
 			   "Its medsync triggers must stay as they are.", UNTRACK_HINT);
 	manifest = medsync_manifest_load(before->table->number,
@@ -504,7 +526,7 @@ medsync_guard_rewrite(PG_FUNCTION_ARGS)
 	relid = DatumGetObjectId(DirectFunctionCall1(pg_event_trigger_table_rewrite_oid,
 												 (Datum) 0));
 	rel = relation_open(relid, AccessShareLock);
-	if (medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture") &&
+	if (medsync_capture_stands(rel) &&
 		medsync_table_of(rel) != NULL)
 		refuse(RelationGetRelationName(rel),
 			   "Its rows would be rewritten.", UNTRACK_HINT);

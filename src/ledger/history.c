@@ -184,7 +184,7 @@ check_caller(Relation rel, const MedsyncTable *table)
 						 MEDSYNC_AUDITOR)));
 	if (table != NULL &&
 		!(table->tracked &&
-		  medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture")))
+		  medsync_capture_stands(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for the history of table \"%s\"",

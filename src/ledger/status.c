@@ -57,7 +57,7 @@ typedef struct Report
 	bool		has_ledger;
 	uint8		ledger_id[MEDSYNC_ID_SIZE];
 	TimestampTz created_at;
-	int			tracked;		/* tables; partitions have their own number */
+	int			tracked;		/* tables, partitions included */
 	bool		last_damaged;	/* a last block is there, but makes no sense */
 	MedsyncBlock *last;
 } Report;
@@ -183,7 +183,8 @@ report_ledger(Report *report)
 						  timestamptz_to_str(report->created_at)),
 				 STATE_OK, NULL);
 	else if (report->last != NULL || report->tracked > 0)
-		add_item(report, "ledger", "without identity", STATE_ERROR, VERIFY_ADVICE);
+		add_item(report, "ledger", "without identity",
+				 STATE_ERROR, VERIFY_ADVICE);
 	else
 		add_item(report, "ledger", "none yet", STATE_NOTICE,
 				 "Call medsync.track() to enter a first table.");
@@ -203,7 +204,8 @@ report_blocks(Report *report)
 	if (report->last_damaged)
 	{
 		add_item(report, "entries", "unknown", STATE_ERROR, VERIFY_ADVICE);
-		add_item(report, "last_block", "malformed", STATE_ERROR, VERIFY_ADVICE);
+		add_item(report, "last_block", "malformed",
+				 STATE_ERROR, VERIFY_ADVICE);
 		return;
 	}
 	add_item(report, "entries",
@@ -306,8 +308,8 @@ report_unsealed(Report *report)
 static void
 report_tracked(Report *report)
 {
-	add_item(report, "tracked_tables", psprintf("%d", report->tracked), STATE_OK,
-			 NULL);
+	add_item(report, "tracked_tables", psprintf("%d", report->tracked),
+			 STATE_OK, NULL);
 }
 
 static void
@@ -382,7 +384,7 @@ report_running_sealer(Report *report, const char *pid, const char *activity)
 	if (strcmp(activity, MEDSYNC_SEALING_FAILED) == 0)
 		add_item(report, "sealer", psprintf("failing, process %s", pid),
 				 STATE_ERROR,
-				 "The server's log says why; it tries again within a minute.");
+				 "The server's log says why; the next try is within a minute.");
 	else if (report->tracked > 0 &&
 			 strcmp(activity, MEDSYNC_SEALER_WAITS) == 0)
 		add_item(report, "sealer", psprintf("waiting, process %s", pid),

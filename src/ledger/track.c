@@ -27,6 +27,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -129,9 +130,10 @@ check_relation(Relation rel)
 				 errdetail("Only tables of access method \"heap\" can be tracked.")));
 }
 
-/* Does a trigger of ours stand on the relation, always enabled? */
-bool
-medsync_trigger_stands(Relation rel, const char *name, const char *function)
+/* Does a trigger of ours stand on the relation, as we made it? */
+static bool
+trigger_stands(Relation rel, const char *name, const char *function,
+			   int16 type)
 {
 	TriggerDesc *triggers = rel->trigdesc;
 	Oid			funcoid = medsync_function_oid(function);
@@ -143,10 +145,29 @@ medsync_trigger_stands(Relation rel, const char *name, const char *function)
 
 		if (strcmp(trigger->tgname, name) == 0)
 			return trigger->tgfoid == funcoid &&
+				trigger->tgtype == type &&
 				trigger->tgenabled == TRIGGER_FIRES_ALWAYS &&
-				trigger->tgqual == NULL && trigger->tgnattr == 0;
+				trigger->tgqual == NULL && trigger->tgnattr == 0 &&
+				!trigger->tgdeferrable;
 	}
 	return false;
+}
+
+bool
+medsync_capture_stands(Relation rel)
+{
+	return trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture",
+						  TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW |
+						  TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
+						  TRIGGER_TYPE_DELETE);
+}
+
+bool
+medsync_truncate_stands(Relation rel)
+{
+	return trigger_stands(rel, MEDSYNC_TRUNCATE_TRIGGER, "_truncate",
+						  TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_STATEMENT |
+						  TRIGGER_TYPE_TRUNCATE);
 }
 
 static char *
@@ -320,7 +341,7 @@ medsync_register_partition(Oid relid, const MedsyncManifest *parent)
 	}
 	manifest = first_manifest(rel, subject, parent->full, exclude);
 	manifest->parent = parent->table;
-	stands = medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture");
+	stands = medsync_capture_stands(rel);
 	relation_close(rel, NoLock);
 
 	medsync_ledger_lock(MEDSYNC_LOCK_REGISTER);
@@ -510,7 +531,7 @@ medsync_track(PG_FUNCTION_ARGS)
 	{
 		Relation	leaf = relation_open(lfirst_oid(cell), NoLock);
 
-		if (!medsync_trigger_stands(leaf, MEDSYNC_CAPTURE_TRIGGER, "_capture"))
+		if (!medsync_capture_stands(leaf))
 			ereport(ERROR,
 					(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
 					 errmsg("the capture trigger of table \"%s\" is not in place",

@@ -1258,7 +1258,6 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 			run_part(verifier, medsync_verify_live_tables, "A table");
 			run_part(verifier, medsync_verify_balance, "A table");
 		}
-		run_part(verifier, medsync_verify_guards, "The catalog");
 		report_unsealed(verifier);
 		medsync_balance_free(verifier->balance);
 		medsync_walk_close(&verifier->walk);
@@ -1267,6 +1266,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 		table_close(verifier->lookup_table, AccessShareLock);
 		pgstat_report_activity(STATE_RUNNING, debug_query_string);
 	}
+	run_part(verifier, medsync_verify_guards, "The catalog");
 	UnregisterSnapshot(verifier->snapshot);
 	MemoryContextSwitchTo(oldcontext);
 	return verifier;

@@ -26,6 +26,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
@@ -155,16 +156,28 @@ live_row_key(Verifier *verifier, const MedsyncPlan *plan, const Datum *values,
 										 sizeof(number), key);
 }
 
-/* Commit to a live row again; false when its key cannot be read. */
+/*
+ * Commit to a live row again; false when its key cannot be read.  A subject
+ * that never had a key was never recorded: its row gets a commitment that no
+ * entry has.  (If the key was deleted, the entries that name it tell.)
+ */
 static bool
 commit_live_row(Verifier *verifier, const MedsyncPlan *plan,
-				const Datum *values, const bool *isnull,
+				HeapTuple tuple, const Datum *values, const bool *isnull,
 				MedsyncRowDigest *digest)
 {
 	const MedsyncSubjectKey *key;
+	MedsyncKeyStatus status;
 	MedsyncSink sink;
 
-	if (live_row_key(verifier, plan, values, isnull, &key) != MEDSYNC_KEY_OK)
+	status = live_row_key(verifier, plan, values, isnull, &key);
+	if (status == MEDSYNC_KEY_ABSENT)
+	{
+		medsync_sha256(&tuple->t_self, sizeof(tuple->t_self),
+					   digest->commitment);
+		return true;
+	}
+	if (status != MEDSYNC_KEY_OK)
 		return false;
 	initStringInfo(&sink.buf);
 	sink.hash = verifier->sha;
@@ -201,7 +214,8 @@ add_live_rows(Verifier *verifier, const VerifiedTable *table, Relation rel,
 
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, desc, values, isnull);
-		if (commit_live_row(verifier, plan, values, isnull, &digest))
+		if (commit_live_row(verifier, plan, tuple, values, isnull,
+							&digest))
 		{
 			memcpy(count.commitment, digest.commitment, MEDSYNC_HASH_SIZE);
 			count.table = plan->table;
@@ -650,10 +664,10 @@ check_table_triggers(Verifier *verifier, const VerifiedTable *table)
 	now = medsync_table_of(rel);
 	if (now != NULL && now->number == table->number)
 	{
-		if (!medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture"))
+		if (!medsync_capture_stands(rel))
 			report_table(verifier, table, "guard_missing",
 						 "The capture trigger is gone, disabled or altered.");
-		if (!medsync_trigger_stands(rel, MEDSYNC_TRUNCATE_TRIGGER, "_truncate"))
+		if (!medsync_truncate_stands(rel))
 			report_table(verifier, table, "guard_missing",
 						 "The truncate trigger is gone, disabled or altered.");
 	}
@@ -675,11 +689,55 @@ check_unknown_partitions(Verifier *verifier, const VerifiedTable *table)
 		Relation	rel = relation_open(lfirst_oid(cell), AccessShareLock);
 
 		if (medsync_table_of(rel) == NULL)
-			report_table(verifier, table, "extra",
-						 psprintf("Partition \"%s\" was attached past the ledger's guards.",
-								  RelationGetRelationName(rel)));
+		{
+			FindingPlace place = NO_PLACE;
+
+			place.relation =
+				quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+										   RelationGetRelationName(rel));
+			medsync_verify_report(verifier, "error", "extra", place, NULL, NULL,
+								  "The partition was attached past the ledger's guards.");
+		}
 		relation_close(rel, AccessShareLock);
 	}
+}
+
+/* Tables with our trigger that the ledger does not know (any more). */
+static void
+check_unknown_tables(Verifier *verifier)
+{
+	Relation	heap = table_open(TriggerRelationId, AccessShareLock);
+	Oid			function = medsync_function_oid("_capture");
+	SysScanDesc scan = systable_beginscan(heap, InvalidOid, false, NULL, 0,
+										  NULL);
+	HeapTuple	tuple;
+
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+		Relation	rel;
+
+		if (trigger->tgfoid != function)
+			continue;
+		rel = try_relation_open(trigger->tgrelid, AccessShareLock);
+		if (rel == NULL)
+			continue;
+		/* partitions are check_unknown_partitions()'s */
+		if (medsync_table_of(rel) == NULL && !rel->rd_rel->relispartition)
+		{
+			FindingPlace place = NO_PLACE;
+
+			place.relation =
+				quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+										   RelationGetRelationName(rel));
+			medsync_verify_report(verifier, "error", "entry_missing", place,
+								  NULL, NULL,
+								  "The table has the capture trigger, but the ledger does not know it.");
+		}
+		relation_close(rel, AccessShareLock);
+	}
+	systable_endscan(scan);
+	table_close(heap, AccessShareLock);
 }
 
 /* Check the triggers that keep the ledger complete. */
@@ -702,6 +760,8 @@ medsync_verify_guards(Verifier *verifier)
 		medsync_verify_report(verifier, "error", "guard_missing", NO_PLACE,
 							  NULL, NULL,
 							  "A trigger function is not as CREATE EXTENSION made it.");
+	if (!verifier->scoped)
+		check_unknown_tables(verifier);
 	hash_seq_init(&status, verifier->tables);
 	while ((table = hash_seq_search(&status)) != NULL)
 		if (table->in_scope && table->has_row && table->row.tracked)

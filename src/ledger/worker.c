@@ -64,13 +64,13 @@
 #include "ledger/worker.h"
 
 /* All times in milliseconds */
-#define LAUNCHER_RESTART	5	/* after it ended; seconds, for the postmaster */
+#define LAUNCHER_RESTART	5	/* after it ended; in seconds, this one */
 #define LAUNCHER_ROUND		5000	/* between two looks at pg_database */
 #define LAUNCHER_PAUSE		1000	/* at least, between two rounds */
 #define STARTS_PER_ROUND	2	/* sealers started in one round */
 #define RESTART_SOON		5000	/* after a sealer that had work */
 #define RESTART_LATE		60000	/* the longest wait for another look */
-#define SHORT_LIFE			10000	/* a sealer that ended sooner had no work */
+#define SHORT_LIFE			10000	/* who ended sooner had no work */
 #define COMPLAIN_EVERY		60000	/* about a lack of worker processes */
 
 /*
@@ -100,10 +100,10 @@ typedef struct SealerState
 {
 	Oid			extension;		/* the one found first */
 	bool		whole;			/* no restore is under way */
-	char	   *sealed;			/* the snapshot that the last seal could see */
+	char	   *sealed;			/* snapshot before the last seal, or NULL */
 	int64		used_at;		/* when a table was last seen to be tracked */
 	int			idle_limit;
-	int			retry;			/* wait after an error; 0: the last try worked */
+	int			retry;			/* wait after an error; 0: there was none */
 } SealerState;
 
 /*---- Local variables ----*/
@@ -508,7 +508,7 @@ is_captured(const MedsyncTable *table)
 	rel = try_relation_open(relid, NoLock);
 	if (rel == NULL)
 		return false;			/* the lock goes with the transaction */
-	stands = medsync_trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture");
+	stands = medsync_capture_stands(rel);
 	relation_close(rel, AccessShareLock);
 	return stands;
 }

@@ -183,8 +183,8 @@ foreach my $case (
 	[ "CREATE SCHEMA later CREATE TABLE may PARTITION OF public.visit FOR VALUES FROM ('2026-05-01') TO ('2026-06-01'); INSERT INTO visit VALUES (40, '2026-05-05')", 'a partition made with its schema' ],
 	[ "CREATE TABLE june PARTITION OF visit FOR VALUES FROM ('2026-06-01') TO ('2026-07-01') PARTITION BY HASH (id); CREATE TABLE june_0 PARTITION OF june FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE june_1 PARTITION OF june FOR VALUES WITH (MODULUS 2, REMAINDER 1); INSERT INTO visit SELECT i, '2026-06-06' FROM generate_series(50, 60) i", 'partitions of a later partition' ],
 	[ 'CREATE INDEX CONCURRENTLY ON ward.bed (patient); DROP INDEX CONCURRENTLY ward.bed_patient_idx', 'indexes made concurrently' ],
-	[ "ALTER TABLE ward.bed DROP CONSTRAINT bed_pkey; INSERT INTO ward.bed VALUES (1, 1), (1, 1), (NULL, 5); DELETE FROM ward.bed WHERE patient = 5; UPDATE ward.bed SET patient = 2 WHERE id = 1", 'without its primary key' ],
-	[ 'DELETE FROM ward.bed; INSERT INTO ward.bed VALUES (7, 7), (8, 8); ALTER TABLE ward.bed ADD PRIMARY KEY (patient); UPDATE ward.bed SET id = 9; UPDATE ward.bed SET patient = patient + 1', 'with another primary key' ],
+	[ "ALTER TABLE ward.bed DROP CONSTRAINT bed_pkey, ALTER id DROP NOT NULL; INSERT INTO ward.bed VALUES (1, 1), (1, 1), (NULL, 5); DELETE FROM ward.bed WHERE patient = 5; UPDATE ward.bed SET patient = 2 WHERE id = 1", 'without its primary key' ],
+	[ 'DELETE FROM ward.bed; INSERT INTO ward.bed VALUES (7, 7), (8, 8); ALTER TABLE ward.bed ADD PRIMARY KEY (patient); UPDATE ward.bed SET id = 9; UPDATE ward.bed SET patient = -patient', 'with another primary key' ],
 	[ 'UPDATE parent SET id = 10 WHERE id = 1; DELETE FROM parent WHERE id = 2', 'cascades' ],
 	[ 'VACUUM FULL hospital.person; VACUUM FREEZE visit; ANALYZE', 'VACUUM' ],
 	[ 'DROP TABLE loose; CREATE TABLE loose (id int PRIMARY KEY); TRUNCATE loose; ALTER TABLE loose ADD COLUMN x int DEFAULT 1; DROP TABLE loose', 'a table that is not tracked' ])
@@ -198,7 +198,7 @@ my ($state, $text) = sql_error($node, $db,
 	"ALTER TABLE standalone ADD COLUMN doctor text; ALTER TABLE standalone RENAME note TO remark; ALTER TABLE visit ATTACH PARTITION standalone FOR VALUES FROM ('2026-04-01') TO ('2026-05-01')");
 if ($state eq '')
 {
-	is( query($node, $db, "SELECT operation FROM medsync.history('standalone')"), 'baseline', 'ATTACH of a partition with rows: a baseline');
+	is( query($node, $db, "SELECT operation FROM medsync.history('standalone') WHERE operation <> 'ddl'"), 'baseline', 'ATTACH of a partition with rows: a baseline');
 }
 else
 {
