@@ -19,6 +19,7 @@
 #define MEDSYNC_SEED_SIZE		16	/* seed of a packed row's salts */
 #define MEDSYNC_IMAGE_SEED_SIZE	32	/* seed of image keys */
 #define MEDSYNC_PACKED_MAX		8000	/* bytes of a packed row */
+#define MEDSYNC_PACKED_ENTRY_MAX 400	/* bytes of a packed entry, but for role, image and detail */
 #define MEDSYNC_INLINE_IMAGE_MAX 6000	/* a longer image is a side object */
 #define MEDSYNC_LEAF_SIZE		33	/* version byte and hash */
 #define MEDSYNC_DETAIL_MAX		256

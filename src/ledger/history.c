@@ -81,7 +81,7 @@ typedef struct VersionReader
 {
 	uint32		version;
 	MedsyncRowReader *rows;
-	int		   *targets;		/* as_of: attribute of the result from 0, or -1 */
+	int		   *targets;		/* as_of: place in the result, or -1 */
 } VersionReader;
 
 /* A table number whose entries are wanted */
@@ -647,8 +647,13 @@ read_unsealed(History *history, List *lines, MedsyncWalkCallback callback)
 	medsync_walk_sort(walk);
 	for (pass = 0; pass < 2; pass++)
 		for (i = 0; i < walk->xact_count; i++)
-			if (medsync_era_same_line(walk->xacts[i].era, history->era) == (pass == 1))
-				medsync_walk_emit(walk, &walk->xacts[i], callback, history);
+		{
+			MedsyncXact *xact = &walk->xacts[i];
+			bool		ours = medsync_era_same_line(xact->era, history->era);
+
+			if (ours == (pass == 1))
+				medsync_walk_emit(walk, xact, callback, history);
+		}
 }
 
 /* Collect the transactions of a block, in its order; the sealer's is last. */

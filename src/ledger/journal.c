@@ -257,8 +257,9 @@ static void
 pack_entry(Packer *packer, BufferedEntry *buffered)
 {
 	MedsyncEntry *entry = &buffered->entry;
-	MedsyncEntry before = packer->previous;
+	MedsyncEntry before;
 	int			len = packer->entries.len;
+	bool		may_overflow;
 
 	entry->role = role_name(buffered->role, &packer->role,
 							&packer->role_name);
@@ -267,10 +268,16 @@ pack_entry(Packer *packer, BufferedEntry *buffered)
 		(buffered->starts_row ||
 		 buffered->session_role != packer->session_role))
 		finish_packed_row(packer);
+	may_overflow = packed_header_size(&packer->header) + len +
+		MEDSYNC_PACKED_ENTRY_MAX + entry->role_len +
+		(int) (buffered->image_len + buffered->detail_len) > MEDSYNC_PACKED_MAX;
 	if (packer->header.entry_count > 0)
 	{
+		if (may_overflow)
+			before = packer->previous;
 		medsync_packed_add(&packer->entries, &packer->previous, entry);
-		if (packed_header_size(&packer->header) + packer->entries.len <=
+		if (!may_overflow ||
+			packed_header_size(&packer->header) + packer->entries.len <=
 			MEDSYNC_PACKED_MAX)
 		{
 			packer->header.entry_count++;

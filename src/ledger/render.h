@@ -27,7 +27,7 @@ typedef struct MedsyncReaderColumn
 typedef struct MedsyncRowReader
 {
 	TupleDesc	desc;			/* the columns; excluded ones left out */
-	TupleDesc	key_desc;		/* those of the primary key; NULL: it has none */
+	TupleDesc	key_desc;		/* of the primary key; NULL: it has none */
 	int		   *key_places;		/* where desc has the attributes of key_desc */
 	int			column_count;
 	MedsyncReaderColumn *columns;	/* ascending number */

@@ -15,6 +15,7 @@
 #include "ledger/row.h"
 
 #define COMMITMENT_VERSION	1
+#define KEYED_CONTEXTS		1024	/* about 1 MB of them */
 
 static int
 compare_plan_columns(const void *a, const void *b)
@@ -139,29 +140,44 @@ medsync_row_hash_start(MedsyncSha256 *sha, uint32 table)
 }
 
 /*
- * r = HMAC(K_commit, h), commitment = SHA-256(r || h).  The keyed context
- * of the last subject is kept: bulk work on one patient saves the key
- * schedule.
+ * A context keyed for a subject, started.  Setting a key costs as much as
+ * the HMAC itself, so the contexts of recent subjects are kept, each at the
+ * place that its key gives (keys are uniformly distributed).
  */
+static MedsyncHmac *
+keyed_hmac(const uint8 *commit_key)
+{
+	static struct
+	{
+		MedsyncHmac *hmac;
+		uint8		key[MEDSYNC_KEY_SIZE];
+	}			places[KEYED_CONTEXTS];
+	uint16		hash;
+	int			place;
+
+	memcpy(&hash, commit_key, sizeof(hash));
+	place = hash % KEYED_CONTEXTS;
+	if (places[place].hmac != NULL &&
+		memcmp(places[place].key, commit_key, MEDSYNC_KEY_SIZE) == 0)
+		medsync_hmac_start(places[place].hmac, NULL, 0);
+	else
+	{
+		if (places[place].hmac == NULL)
+			places[place].hmac = medsync_hmac_create();
+		medsync_hmac_start(places[place].hmac, commit_key, MEDSYNC_KEY_SIZE);
+		memcpy(places[place].key, commit_key, MEDSYNC_KEY_SIZE);
+	}
+	return places[place].hmac;
+}
+
+/* r = HMAC(K_commit, h), commitment = SHA-256(r || h). */
 void
 medsync_row_commit(const uint8 *commit_key, const uint8 *hash,
 				   MedsyncRowDigest *digest)
 {
-	static MedsyncHmac *hmac = NULL;
-	static uint8 last_key[MEDSYNC_KEY_SIZE];
-	static bool keyed = false;
+	MedsyncHmac *hmac = keyed_hmac(commit_key);
 	uint8		joined[2 * MEDSYNC_HASH_SIZE];
 
-	if (hmac == NULL)
-		hmac = medsync_hmac_create();
-	if (keyed && memcmp(last_key, commit_key, MEDSYNC_KEY_SIZE) == 0)
-		medsync_hmac_start(hmac, NULL, 0);
-	else
-	{
-		medsync_hmac_start(hmac, commit_key, MEDSYNC_KEY_SIZE);
-		memcpy(last_key, commit_key, MEDSYNC_KEY_SIZE);
-		keyed = true;
-	}
 	medsync_hmac_update(hmac, hash, MEDSYNC_HASH_SIZE);
 	medsync_hmac_finish(hmac, digest->opening);
 

@@ -238,6 +238,7 @@ static void
 establish_signals(void)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, SIG_IGN);	/* nobody's statement to cancel */
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 }
