@@ -748,11 +748,13 @@ find_block(History *history, int64 index)
 
 /* ---- rows of history() ---- */
 
-/* Does an entry belong to what was asked for? */
+/* Does an entry belong to what was asked for?  A ddl entry is no row's. */
 static bool
 entry_is_wanted(const History *history, const HistoryTable *table,
 				const MedsyncEntry *entry)
 {
+	if (entry->operation == MEDSYNC_OP_DDL)
+		return false;
 	if (history->by_key)
 		return table->looked_up &&
 			(entry->fields & MEDSYNC_HAS_ROW_KEY) != 0 &&
@@ -906,6 +908,8 @@ history_entry(void *arg, const MedsyncWalkEntry *item)
 	HistoryTable *table = find_table(history, item->entry->table);
 	int64		index = history->index;
 	MemoryContext oldcontext;
+	Oid			save_userid;
+	int			save_sec_context;
 
 	CHECK_FOR_INTERRUPTS();
 	if (index >= 0)
@@ -913,7 +917,9 @@ history_entry(void *arg, const MedsyncWalkEntry *item)
 	if (table == NULL || !entry_is_wanted(history, table, item->entry))
 		return;
 	oldcontext = MemoryContextSwitchTo(history->scratch);
+	medsync_act_as_table_owner(history->rel, &save_userid, &save_sec_context);
 	show_entry(history, table, item, index);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextReset(history->scratch);
 }
@@ -1141,7 +1147,8 @@ read_row(History *history, Jsonb *key)
 		if (i == 0 || indexes[i] != indexes[i - 1])
 			read_sealed(history, indexes[i], 1);
 	read_sealed(history, tail, size - tail);
-	read_unsealed(history, medsync_lines(&history->walk), history_entry);
+	read_unsealed(history, medsync_lines(&history->walk, history->era),
+				  history_entry);
 }
 
 /* medsync.history() */

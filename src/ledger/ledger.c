@@ -24,6 +24,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xlog.h"
+#include "access/xlogrecovery.h"
 #include "catalog/indexing.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
@@ -208,17 +209,52 @@ medsync_era_compute_id(const uint8 *ledger_id, MedsyncEra *era)
 	memcpy(era->id, digest, MEDSYNC_ID_SIZE);
 }
 
+/* The timeline that the WAL of this server is on, also on a standby. */
+static TimeLineID
+newest_timeline(void)
+{
+	TimeLineID	timeline;
+
+	if (!RecoveryInProgress())
+		return GetWALInsertionTimeLine();
+	(void) GetXLogReplayRecPtr(&timeline);
+	return timeline;
+}
+
 /*
- * The era in which this database writes now; its number is left at 0.  On a
- * standby nothing is written: the result then only tells the line of eras.
+ * An era of which only the id is known, because no block was made in it, may
+ * be one of this database before a promotion.  Find out which.
  */
+void
+medsync_era_identify(MedsyncEra *era)
+{
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+	MedsyncEra	candidate;
+
+	if (!medsync_ledger_read(ledger_id, &created_at))
+		return;
+	medsync_era_current(ledger_id, &candidate);
+	for (candidate.timeline = newest_timeline(); candidate.timeline > 0;
+		 candidate.timeline--)
+	{
+		medsync_era_compute_id(ledger_id, &candidate);
+		if (memcmp(candidate.id, era->id, MEDSYNC_ID_SIZE) == 0)
+		{
+			*era = candidate;
+			return;
+		}
+	}
+}
+
+/* The era in which this database writes now; its number is left at 0. */
 void
 medsync_era_current(const uint8 *ledger_id, MedsyncEra *era)
 {
 	era->number = 0;
 	era->known = true;
 	era->system_identifier = GetSystemIdentifier();
-	era->timeline = RecoveryInProgress() ? 0 : GetWALInsertionTimeLine();
+	era->timeline = newest_timeline();
 	era->database = MyDatabaseId;
 	medsync_era_compute_id(ledger_id, era);
 }

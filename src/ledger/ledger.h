@@ -40,6 +40,7 @@ extern const uint8 *medsync_ledger_id(void);
 extern const uint8 *medsync_ledger_seed_key(void);
 
 extern void medsync_era_current(const uint8 *ledger_id, MedsyncEra *era);
+extern void medsync_era_identify(MedsyncEra *era);
 extern void medsync_era_compute_id(const uint8 *ledger_id, MedsyncEra *era);
 extern List *medsync_eras(void);
 extern MedsyncEra *medsync_era_find(List *eras, const uint8 *id);

@@ -5,10 +5,10 @@
  *		its entries.
  *
  * Stored are _block_order, the entries of each block in ledger order as runs
- * (transaction, first ordinal, count), and _lookup, for each full segment of
- * 65,536 entries the sorted pairs (first half of the row key or key id,
- * offset).  Both follow from the journal and the blocks; the sealer writes
- * them off the writers' path, verify computes them again and compares.
+ * of consecutive ordinals (transaction, first ordinal, count, time of the
+ * transaction's last flush), and _lookup, for each full segment of 65,536
+ * entries the sorted pairs (first half of the row key or key id, offset).
+ * Both follow from the journal and the blocks; the sealer writes them off the writers' path, verify computes them again and compares.
  *
  * Entries past the last full segment have no postings: a look-up reads them
  * one by one.  No locks beyond those of the scans; works on a standby.
@@ -62,6 +62,13 @@ finish_run(MedsyncOrderBuilder *builder)
 							(int64) (builder->run_xid - builder->last_xid));
 	medsync_wire_put_varint(&builder->runs, builder->run_ordinal);
 	medsync_wire_put_varint(&builder->runs, builder->run_count);
+	if (builder->run_xid != builder->last_xid)
+	{
+		medsync_wire_put_zigzag(&builder->runs,
+								(int64) ((uint64) builder->run_time -
+										 (uint64) builder->last_time));
+		builder->last_time = builder->run_time;
+	}
 	builder->last_xid = builder->run_xid;
 	builder->run_count = 0;
 	if (builder->runs.len > ORDER_ROW_MAX)
@@ -70,18 +77,21 @@ finish_run(MedsyncOrderBuilder *builder)
 		resetStringInfo(&builder->runs);
 		builder->first_index = builder->next_index;
 		builder->last_xid = 0;
+		builder->last_time = 0;
 	}
 }
 
-/* Add the next entry; follows: it is stored right after the one before. */
+/* Add the next entry; time is that of its transaction's last flush. */
 void
-medsync_order_add(MedsyncOrderBuilder *builder, uint64 xid, uint64 ordinal,
-				  bool follows)
+medsync_order_add(MedsyncOrderBuilder *builder, uint64 xid, int64 time,
+				  uint64 ordinal)
 {
-	if (builder->run_count == 0 || !follows || xid != builder->run_xid)
+	if (builder->run_count == 0 || xid != builder->run_xid ||
+		ordinal != builder->run_ordinal + builder->run_count)
 	{
 		finish_run(builder);
 		builder->run_xid = xid;
+		builder->run_time = time;
 		builder->run_ordinal = ordinal;
 	}
 	builder->run_count++;
@@ -181,8 +191,11 @@ find_packed_row(MedsyncWalk *walk, uint64 xid, uint64 ordinal,
 	bool		found = false;
 	int			pass;
 
-	/* rows with an ordinal first; a transaction's first row has none */
-	for (pass = 0; pass < 2 && !found; pass++)
+	/*
+	 * Pass 0 looks among the rows that have an ordinal, pass 1 for the
+	 * transaction's first row, which has none.
+	 */
+	for (pass = ordinal == 0 ? 1 : 0; pass < 2 && !found; pass++)
 	{
 		MedsyncScan scan;
 		ScanKeyData keys[2];
@@ -257,84 +270,42 @@ medsync_block_of_index(MedsyncWalk *walk, int64 index, MedsyncBlock *block)
 	return found;
 }
 
-/* Hand out count entries of a transaction, from one of a given ordinal on. */
+/* Hand out the count entries of a transaction from an ordinal on. */
 static bool
-read_run(MedsyncWalk *walk, const MedsyncEra *era, uint64 xid,
-		 uint64 ordinal, int64 skip, int64 count,
-		 MedsyncWalkCallback callback, void *arg)
+read_run(MedsyncWalk *walk, const MedsyncXact *xact, uint64 ordinal,
+		 int64 count, StringInfo buf, MedsyncWalkCallback callback, void *arg)
 {
-	StringInfoData buf;
 	MedsyncPackedReader packed;
 	MedsyncWalkEntry item = {0};
-	int64		before = walk->xact_count;
-	bool		complete = true;
+	uint64		end = ordinal + count;
 
-	initStringInfo(&buf);
-	item.xact = medsync_walk_find_xact(walk, xid, era);
-	if (item.xact == NULL)
-		return false;
-	while (count > 0)
+	item.xact = xact;
+	item.header = &packed.header;
+	item.entry = &packed.entry;
+	while (ordinal < end)
 	{
-		bool		moved = false;
+		uint64		start = ordinal;
 
-		if (!find_packed_row(walk, xid, ordinal, era, &buf, &packed, &item.tid))
-		{
-			complete = false;
-			break;
-		}
-		item.header = &packed.header;
-		item.entry = &packed.entry;
-		item.body = (uint8 *) buf.data;
-		item.body_len = buf.len;
+		if (!find_packed_row(walk, xact->xid, ordinal, xact->era, buf, &packed,
+							 &item.tid))
+			return false;
+		item.body = (uint8 *) buf->data;
+		item.body_len = buf->len;
 		item.nth = -1;
-		while (count > 0 && medsync_packed_next(&packed))
+		while (ordinal < end && medsync_packed_next(&packed))
 		{
 			item.nth++;
 			if (packed.entry.ordinal < ordinal)
 				continue;
-			moved = true;
-			ordinal = packed.entry.ordinal + 1;
-			if (skip > 0)
-			{
-				skip--;
-				continue;
-			}
+			if (packed.entry.ordinal > ordinal)
+				return false;
+			ordinal++;
 			callback(arg, &item);
-			item.follows = true;
-			count--;
 		}
-		if (count > 0 && !moved)
-		{
-			/* the rest starts beyond a gap: step to the next packed row */
-			MedsyncScan scan;
-			ScanKeyData keys[2];
-			HeapTuple	tuple;
-			bool		isnull;
-
-			ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_XID8EQ,
-						FullTransactionIdGetDatum(FullTransactionIdFromU64(xid)));
-			ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT,
-						Int64GetDatum((int64) ordinal));
-			medsync_scan_begin(&scan, walk->journal, "_journal_ordinal_idx",
-							   walk->snapshot, 2, keys);
-			scan.own_changes = true;
-			tuple = medsync_scan_next(&scan);
-			if (tuple != NULL)
-				ordinal = (uint64) DatumGetInt64(heap_getattr(tuple,
-															  Anum_journal_ordinal,
-															  RelationGetDescr(walk->journal),
-															  &isnull));
-			medsync_scan_end(&scan);
-			if (tuple == NULL)
-			{
-				complete = false;
-				break;
-			}
-		}
+		if (ordinal == start)
+			return false;
 	}
-	walk->xact_count = before;
-	pfree(buf.data);
-	return complete;
+	return true;
 }
 
 /* Hand out count sealed entries from an index on; false: not all are there. */
@@ -353,10 +324,10 @@ medsync_order_read(MedsyncWalk *walk, int64 index, int64 count,
 		StringInfoData runs;
 		MedsyncReader reader;
 		MedsyncBlock block;
-		MedsyncEra *era;
 		bool		isnull;
 		int64		position;
-		uint64		xid = 0;
+		MedsyncXact xact = {0};
+		StringInfoData buf;
 		int64		start = index;
 
 		ScanKeyInit(&key, 1, BTLessEqualStrategyNumber, F_INT8LE,
@@ -366,6 +337,7 @@ medsync_order_read(MedsyncWalk *walk, int64 index, int64 count,
 		scan.direction = BackwardScanDirection;
 		tuple = medsync_scan_next(&scan);
 		initStringInfo(&runs);
+		initStringInfo(&buf);
 		position = 0;
 		if (tuple != NULL)
 		{
@@ -381,31 +353,34 @@ medsync_order_read(MedsyncWalk *walk, int64 index, int64 count,
 								   VARSIZE_ANY_EXHDR(stored));
 		}
 		medsync_scan_end(&scan);
-		era = medsync_block_of_index(walk, index, &block) ?
+		xact.era = medsync_block_of_index(walk, index, &block) ?
 			medsync_era_by_number(walk->eras, block.era) : NULL;
 		medsync_wire_open(&reader, runs.data, runs.len);
-		while (era != NULL && index < end && MEDSYNC_WIRE_LEFT(&reader) > 0)
+		while (xact.era != NULL && index < end && MEDSYNC_WIRE_LEFT(&reader) > 0)
 		{
-			uint64		ordinal;
-			int64		run;
+			int64		xid_step = medsync_wire_get_zigzag(&reader);
+			uint64		ordinal = medsync_wire_get_varint(&reader);
+			int64		run = (int64) medsync_wire_get_varint(&reader);
 
-			xid += (uint64) medsync_wire_get_zigzag(&reader);
-			ordinal = medsync_wire_get_varint(&reader);
-			run = (int64) medsync_wire_get_varint(&reader);
+			xact.xid += (uint64) xid_step;
+			if (xid_step != 0)
+				xact.time = (int64) ((uint64) xact.time +
+									 (uint64) medsync_wire_get_zigzag(&reader));
 			if (reader.failed || run <= 0)
 				break;
 			if (position + run > index)
 			{
 				int64		wanted = Min(position + run, end) - index;
 
-				if (!read_run(walk, era, xid, ordinal, index - position,
-							  wanted, callback, arg))
+				if (!read_run(walk, &xact, ordinal + (index - position),
+							  wanted, &buf, callback, arg))
 					break;
 				index += wanted;
 			}
 			position += run;
 		}
 		pfree(runs.data);
+		pfree(buf.data);
 		if (index == start)
 			break;
 	}

@@ -49,7 +49,9 @@ typedef struct MedsyncOrderBuilder
 	int64		first_index;	/* of the row being built */
 	int64		next_index;
 	uint64		last_xid;		/* of the last run in this row */
+	int64		last_time;		/* of the last transaction in this row */
 	uint64		run_xid;		/* the run being extended */
+	int64		run_time;
 	uint64		run_ordinal;
 	uint64		run_count;
 } MedsyncOrderBuilder;
@@ -76,7 +78,7 @@ extern void medsync_order_begin(MedsyncOrderBuilder *builder,
 								int64 first_index, MedsyncOrderSink sink,
 								void *arg);
 extern void medsync_order_add(MedsyncOrderBuilder *builder, uint64 xid,
-							  uint64 ordinal, bool follows);
+							  int64 time, uint64 ordinal);
 extern void medsync_order_end(MedsyncOrderBuilder *builder);
 
 extern void medsync_lookup_begin(MedsyncLookupBuilder *builder,

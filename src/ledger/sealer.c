@@ -260,7 +260,7 @@ finish_segment(Sealer *sealer)
 /* Append one entry to the tree, the order and the look-ups. */
 static void
 seal_entry(Sealer *sealer, const MedsyncPackedHeader *header,
-		   const MedsyncEntry *entry, bool follows)
+		   const MedsyncEntry *entry, int64 xact_time)
 {
 	int64		index = (int64) sealer->tree.size;
 	uint8		leaf[MEDSYNC_LEAF_SIZE];
@@ -269,7 +269,7 @@ seal_entry(Sealer *sealer, const MedsyncPackedHeader *header,
 	medsync_entry_leaf(&sealer->scratch, sealer->era->id, header, entry, leaf);
 	medsync_merkle_leaf_hash(leaf, sizeof(leaf), hash);
 	medsync_tree_append(&sealer->tree, hash, tile_sink, sealer);
-	medsync_order_add(&sealer->order, header->xid, entry->ordinal, follows);
+	medsync_order_add(&sealer->order, header->xid, xact_time, entry->ordinal);
 	medsync_lookup_add(&sealer->lookup, index, entry);
 	if (sealer->tree.size % MEDSYNC_SEGMENT == 0)
 		finish_segment(sealer);
@@ -281,7 +281,7 @@ seal_walk_entry(void *arg, const MedsyncWalkEntry *item)
 	Sealer	   *sealer = arg;
 
 	CHECK_FOR_INTERRUPTS();
-	seal_entry(sealer, item->header, item->entry, item->follows);
+	seal_entry(sealer, item->header, item->entry, item->xact->time);
 }
 
 /* What an era entry says: number, system identifier, timeline, database. */
@@ -318,7 +318,7 @@ seal_era_entry(Sealer *sealer)
 	entry.detail_len = sizeof(detail);
 	entry.fields = MEDSYNC_HAS_DETAIL;
 	medsync_journal_write_now(&entry, &header);
-	seal_entry(sealer, &header, &entry, false);
+	seal_entry(sealer, &header, &entry, header.flush_time);
 }
 
 static void
@@ -462,6 +462,8 @@ compare_eras(const ListCell *a, const ListCell *b)
 		return x->number < y->number ? -1 : 1;
 	if (x->known != y->known)
 		return x->known ? 1 : -1;
+	if (x->known && x->timeline != y->timeline)
+		return x->timeline < y->timeline ? -1 : 1;
 	return memcmp(x->id, y->id, MEDSYNC_ID_SIZE);
 }
 
@@ -543,7 +545,8 @@ medsync_seal_now(void)
 		}
 		last = medsync_block_last(snapshot);
 		medsync_walk_gather_unsealed(&sealer->walk,
-									 medsync_lines(&sealer->walk), current);
+									 medsync_lines(&sealer->walk, current),
+									 current);
 		if (sealer->walk.xact_count > 0)
 			last = seal_gathered(sealer, current, last);
 		medsync_walk_close(&sealer->walk);

@@ -89,7 +89,7 @@ medsync_status_init(void)
 							"Sets the age at which an unsealed change is reported as stale.",
 							NULL,
 							&medsync_stale_after,
-							24 * 60 * 60, 1, INT_MAX / 1000,
+							24 * 60 * 60, 1, INT_MAX,
 							PGC_SIGHUP,
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
@@ -260,7 +260,8 @@ find_unsealed(Report *report, Unsealed *unsealed)
 	/* rows of an era without a block name it by its id */
 	if (medsync_era_find(walk.eras, current.id) == NULL)
 		walk.eras = lappend(walk.eras, &current);
-	medsync_walk_gather_unsealed(&walk, medsync_lines(&walk), &current);
+	medsync_walk_gather_unsealed(&walk, medsync_lines(&walk, &current),
+								 medsync_walk_gather_unsealed(&walk, medsync_lines(&walk), &current);current);
 	unsealed->transactions = walk.xact_count;
 	for (i = 0; i < walk.xact_count; i++)
 	{

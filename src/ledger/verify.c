@@ -605,8 +605,8 @@ verify_sealed_entry(void *arg, const MedsyncWalkEntry *item)
 	const MedsyncBlock *block = verifier->block;
 
 	check_entry(verifier, item);
-	medsync_order_add(&verifier->order, item->header->xid,
-					  item->entry->ordinal, item->follows);
+	medsync_order_add(&verifier->order, item->header->xid, item->xact->time,
+					  item->entry->ordinal);
 	medsync_lookup_add(&verifier->lookup, verifier->index, item->entry);
 	if (!verifier->light)
 	{
@@ -1191,9 +1191,8 @@ report_unsealed(Verifier *verifier)
 	medsync_verify_report(verifier, "notice", "unsealed", NO_PLACE, NULL,
 						  psprintf(INT64_FORMAT, verifier->unsealed),
 						  "Entries that no block holds yet.");
-	if (TimestampDifferenceExceeds(verifier->oldest_unsealed,
-								   GetCurrentTimestamp(),
-								   medsync_stale_after * 1000))
+	if (GetCurrentTimestamp() - verifier->oldest_unsealed >
+		(int64) medsync_stale_after * USECS_PER_SEC)
 		medsync_verify_report(verifier, "warning", "stale", NO_PLACE, NULL,
 							  timestamptz_to_str(verifier->oldest_unsealed),
 							  "Entries have waited longer than medsync.stale_after for a block.");

@@ -41,7 +41,6 @@ typedef struct RowRef
 {
 	uint64		ordinal;
 	ItemPointerData tid;
-	int32		entries;		/* how many it holds; set by sort_runs */
 	const MedsyncPackedRow *pending;	/* NULL: in the journal */
 } RowRef;
 
@@ -202,6 +201,7 @@ era_of_row(MedsyncWalk *walk, const MedsyncPackedHeader *header)
 	{
 		era = palloc0(sizeof(MedsyncEra));
 		memcpy(era->id, header->era_id, MEDSYNC_ID_SIZE);
+		medsync_era_identify(era);
 		walk->eras = lappend(walk->eras, era);
 	}
 	return era;
@@ -483,7 +483,7 @@ find_rows(MedsyncWalk *walk, const MedsyncXact *xact, int *count)
 
 /* Copy a packed row's body into buf, which holds MEDSYNC_PACKED_MAX bytes or more. */
 static bool
-fetch_row(MedsyncWalk *walk, const RowRef *ref, uint64 xid, StringInfo buf,
+fetch_row(MedsyncWalk *walk, const RowRef *ref, StringInfo buf,
 		  MedsyncWalkEntry *item)
 {
 	resetStringInfo(buf);
@@ -535,7 +535,7 @@ commands_ascend(MedsyncWalk *walk, const MedsyncXact *xact,
 		MedsyncPackedReader packed;
 		MedsyncWalkEntry item;
 
-		if (!fetch_row(walk, &refs[i], xact->xid, buf, &item) ||
+		if (!fetch_row(walk, &refs[i], buf, &item) ||
 			!medsync_packed_open(&packed, xact->xid, refs[i].ordinal,
 								 item.body, item.body_len))
 			continue;
@@ -552,14 +552,14 @@ commands_ascend(MedsyncWalk *walk, const MedsyncXact *xact,
 /* Hand out count entries of one packed row from the nth on (count -1: all). */
 static void
 emit_entries(MedsyncWalk *walk, const MedsyncXact *xact, const RowRef *ref,
-			 int nth, int count, bool follows, StringInfo buf,
+			 int nth, int count, StringInfo buf,
 			 MedsyncWalkCallback callback, void *arg)
 {
 	MedsyncPackedReader packed;
 	MedsyncWalkEntry item = {0};
 	int			position = 0;
 
-	if (!fetch_row(walk, ref, xact->xid, buf, &item) ||
+	if (!fetch_row(walk, ref, buf, &item) ||
 		!medsync_packed_open(&packed, xact->xid, ref->ordinal, item.body,
 							 item.body_len))
 	{
@@ -569,7 +569,6 @@ emit_entries(MedsyncWalk *walk, const MedsyncXact *xact, const RowRef *ref,
 	item.header = &packed.header;
 	item.entry = &packed.entry;
 	item.xact = xact;
-	item.follows = follows;
 	while ((count < 0 || position < nth + count) &&
 		   medsync_packed_next(&packed))
 	{
@@ -577,7 +576,6 @@ emit_entries(MedsyncWalk *walk, const MedsyncXact *xact, const RowRef *ref,
 		{
 			item.nth = position;
 			callback(arg, &item);
-			item.follows = true;
 		}
 		position++;
 	}
@@ -587,8 +585,8 @@ emit_entries(MedsyncWalk *walk, const MedsyncXact *xact, const RowRef *ref,
 
 /* Runs of entries of one command, by command and stored order. */
 static CommandRun *
-sort_runs(MedsyncWalk *walk, const MedsyncXact *xact, RowRef *refs, int count,
-		  StringInfo buf, int64 *run_count)
+sort_runs(MedsyncWalk *walk, const MedsyncXact *xact, const RowRef *refs,
+		  int count, StringInfo buf, int64 *run_count)
 {
 	int64		capacity = 256;
 	CommandRun *runs = palloc(sizeof(CommandRun) * capacity);
@@ -601,7 +599,7 @@ sort_runs(MedsyncWalk *walk, const MedsyncXact *xact, RowRef *refs, int count,
 		MedsyncWalkEntry item;
 		int			nth = 0;
 
-		if (!fetch_row(walk, &refs[i], xact->xid, buf, &item) ||
+		if (!fetch_row(walk, &refs[i], buf, &item) ||
 			!medsync_packed_open(&packed, xact->xid, refs[i].ordinal,
 								 item.body, item.body_len))
 		{
@@ -629,20 +627,9 @@ sort_runs(MedsyncWalk *walk, const MedsyncXact *xact, RowRef *refs, int count,
 			run->count++;
 			nth++;
 		}
-		refs[i].entries = nth;
 	}
 	qsort(runs, *run_count, sizeof(CommandRun), compare_runs);
 	return runs;
-}
-
-/* Is run b stored right after run a? */
-static bool
-run_follows(const RowRef *refs, const CommandRun *a, const CommandRun *b)
-{
-	if (a->row == b->row)
-		return a->nth + a->count == b->nth;
-	return b->row == a->row + 1 && b->nth == 0 &&
-		a->nth + a->count == refs[a->row].entries;
 }
 
 /*
@@ -663,7 +650,7 @@ emit_single_row(MedsyncWalk *walk, const MedsyncXact *xact,
 		return false;
 	ref.tid = xact->tid;
 	ref.ordinal = xact->ordinal;
-	if (!fetch_row(walk, &ref, xact->xid, buf, &item) ||
+	if (!fetch_row(walk, &ref, buf, &item) ||
 		!medsync_packed_open(&packed, xact->xid, ref.ordinal, item.body,
 							 item.body_len))
 		return false;
@@ -685,7 +672,6 @@ emit_single_row(MedsyncWalk *walk, const MedsyncXact *xact,
 	{
 		callback(arg, &item);
 		item.nth++;
-		item.follows = true;
 	}
 	if (packed.reader.failed)
 		report_damage(walk, xact->xid, "An entry in it is malformed.");
@@ -716,8 +702,7 @@ medsync_walk_emit(MedsyncWalk *walk, const MedsyncXact *xact,
 	MemoryContextSwitchTo(oldcontext);
 	if (commands_ascend(walk, xact, refs, count, &buf))
 		for (i = 0; i < count; i++)
-			emit_entries(walk, xact, &refs[i], 0, -1, i > 0, &buf, callback,
-						 arg);
+			emit_entries(walk, xact, &refs[i], 0, -1, &buf, callback, arg);
 	else
 	{
 		CommandRun *runs;
@@ -730,7 +715,6 @@ medsync_walk_emit(MedsyncWalk *walk, const MedsyncXact *xact,
 		for (r = 0; r < run_count; r++)
 			emit_entries(walk, xact, &refs[runs[r].row], runs[r].nth,
 						 runs[r].count,
-						 r > 0 && run_follows(refs, &runs[r - 1], &runs[r]),
 						 &buf, callback, arg);
 	}
 	MemoryContextDelete(context);
@@ -928,9 +912,12 @@ medsync_line_advance(List *lines, MedsyncEra *era, const MedsyncBlock *block)
 	return lines;
 }
 
-/* The newest block of every line, read from the top down. */
+/*
+ * The newest block of the current line, read from the top down; where that
+ * has none, of every line.
+ */
 List *
-medsync_lines(MedsyncWalk *walk)
+medsync_lines(MedsyncWalk *walk, const MedsyncEra *current)
 {
 	Relation	heap = medsync_open("_block", AccessShareLock);
 	List	   *lines = NIL;
@@ -955,7 +942,7 @@ medsync_lines(MedsyncWalk *walk)
 			if (((MedsyncEra *) lfirst(cell))->number != 0 &&
 				medsync_line_of(lines, lfirst(cell)) == NULL)
 				all_found = false;
-		if (all_found)
+		if (all_found || medsync_line_of(lines, current) != NULL)
 			break;
 	}
 	medsync_scan_end(&scan);

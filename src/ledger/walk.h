@@ -76,7 +76,6 @@ typedef struct MedsyncWalkEntry
 	int			body_len;
 	ItemPointerData tid;		/* of the packed row; invalid: pending */
 	int			nth;			/* entry of that row, from 0 */
-	bool		follows;		/* stored right after the entry before it */
 } MedsyncWalkEntry;
 
 typedef void (*MedsyncWalkCallback) (void *arg, const MedsyncWalkEntry *item);
@@ -144,7 +143,7 @@ typedef struct MedsyncLine
 extern MedsyncLine *medsync_line_of(List *lines, const MedsyncEra *era);
 extern List *medsync_line_advance(List *lines, MedsyncEra *era,
 								  const MedsyncBlock *block);
-extern List *medsync_lines(MedsyncWalk *walk);
+extern List *medsync_lines(MedsyncWalk *walk, const MedsyncEra *current);
 extern void medsync_walk_gather_unsealed(MedsyncWalk *walk, List *lines,
 										 const MedsyncEra *current);
 
