@@ -225,26 +225,6 @@ note_damage(void *arg, uint64 xid, const char *what)
 	((Unsealed *) arg)->damaged++;
 }
 
-/* The era in which this database writes, or follows its primary. */
-static void
-find_era(Report *report, MedsyncEra *era)
-{
-	TimeLineID	timeline;
-
-	if (!report->in_recovery)
-	{
-		medsync_era_current(report->ledger_id, era);
-		return;
-	}
-	(void) GetXLogReplayRecPtr(&timeline);
-	memset(era, 0, sizeof(*era));
-	era->known = true;
-	era->system_identifier = GetSystemIdentifier();
-	era->timeline = timeline;
-	era->database = MyDatabaseId;
-	medsync_era_compute_id(report->ledger_id, era);
-}
-
 /* Count what is committed and in no block; entries are not looked at. */
 static void
 find_unsealed(Report *report, Unsealed *unsealed)
@@ -256,12 +236,9 @@ find_unsealed(Report *report, Unsealed *unsealed)
 	medsync_walk_open(&walk, GetActiveSnapshot());
 	walk.damage = note_damage;
 	walk.damage_arg = unsealed;
-	find_era(report, &current);
-	/* rows of an era without a block name it by its id */
-	if (medsync_era_find(walk.eras, current.id) == NULL)
-		walk.eras = lappend(walk.eras, &current);
+	medsync_era_current(report->ledger_id, &current);
 	medsync_walk_gather_unsealed(&walk, medsync_lines(&walk, &current),
-								 medsync_walk_gather_unsealed(&walk, medsync_lines(&walk), &current);current);
+								 &current);
 	unsealed->transactions = walk.xact_count;
 	for (i = 0; i < walk.xact_count; i++)
 	{
@@ -329,7 +306,7 @@ report_era(Report *report)
 		add_item(report, "era", "none yet", STATE_OK, NULL);
 		return;
 	}
-	find_era(report, &current);
+	medsync_era_current(report->ledger_id, &current);
 	stored = medsync_era_find(medsync_eras(), current.id);
 	if (stored != NULL)
 		add_item(report, "era",
