@@ -227,5 +227,6 @@ ok( wait_until(
 		30),
 	'the worker comes back after a crash');
 
+is_quiet($node);
 $node->stop;
 done_testing();

@@ -213,5 +213,6 @@ works($node, $db,
 	'BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM visit; SELECT medsync.seal(); COMMIT;',
 	'seal() in a reading transaction of any isolation level');
 
+is_quiet($node);
 $node->stop;
 done_testing();

@@ -467,5 +467,6 @@ substr($changed, 3, 1) = chr(ord(substr($changed, 3, 1)) ^ 4);
 cmp_ok(edit_file('medsync._journal', pack('H*', $body), $changed), '>', 0, "the journal's file was edited");
 like(errors($node, $db), qr/^error\|(entry|image)_altered\|/m, "an edit of the journal's file is found");
 
+is_quiet($node);
 $node->stop;
 done_testing();

@@ -233,5 +233,6 @@ is(query($node, $db, "SELECT count(*) FROM medsync.as_of(NULL::plain, 'infinity'
 is(query($node, $db, "SELECT count(*) FROM medsync.as_of(NULL::plain, '-infinity')"),
 	'0', 'as_of: before the beginning there was nothing');
 
+is_quiet($node);
 $node->stop;
 done_testing();

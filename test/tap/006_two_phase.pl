@@ -125,5 +125,6 @@ else
 seal_all($node, $db);
 is_clean($node, $db, 'clean in the end');
 
+is_quiet($node);
 $node->stop;
 done_testing();

@@ -101,5 +101,6 @@ foreach my $when (sort keys %order)
 	is_replayable($node, $db, $_, "$when: $_") foreach 'patient', 'late';
 }
 
+is_quiet($node);
 $node->stop;
 done_testing();

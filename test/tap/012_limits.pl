@@ -198,5 +198,6 @@ SQL
 	}
 }
 
+is_quiet($node);
 $node->stop;
 done_testing();

@@ -244,5 +244,6 @@ is_clean($node, 'detached', 'DETACH PARTITION CONCURRENTLY: clean');
 new_database($node, 'idle');
 works($node, 'idle', 'CREATE TABLE t (id int); TRUNCATE t; ALTER TABLE t ADD x int DEFAULT 1; DROP TABLE t; DROP EXTENSION medsync', 'before any track()');
 
+is_quiet($node);
 $node->stop;
 done_testing();

@@ -427,16 +427,19 @@ ORDER_ROW_MAX = 7900
 
 
 def order_rows(first, runs):
-    """Rows of _block_order for a block: runs are (xid, ordinal, count)."""
+    """Rows of _block_order for a block: runs are (xid, ordinal, count, time)."""
     rows = []
-    data, start, at, last = b"", first, first, 0
-    for xid, ordinal, count in runs:
-        data += zigzag(xid - last) + varint(ordinal) + varint(count)
-        last = xid
+    data, start, at, last_xid, last_time = b"", first, first, 0, 0
+    for xid, ordinal, count, time in runs:
+        data += zigzag(xid - last_xid) + varint(ordinal) + varint(count)
+        if xid != last_xid:
+            data += zigzag(time - last_time)
+            last_time = time
+        last_xid = xid
         at += count
         if len(data) > ORDER_ROW_MAX:
             rows.append((start, data))
-            data, start, last = b"", at, 0
+            data, start, last_xid, last_time = b"", at, 0, 0
     if data:
         rows.append((start, data))
     return rows
@@ -795,9 +798,8 @@ class Ledger:
         self.blocks.sort(key=lambda b: b.height)
 
     def in_order(self, xact):
-        """A transaction's entries in ledger order, each with its place as stored."""
-        stored = [e for row in xact for e in row.entries]
-        return sorted(enumerate(stored), key=lambda place: (place[1].command, place[0]))
+        """A transaction's entries in ledger order."""
+        return sorted((e for row in xact for e in row.entries), key=lambda e: (e.command, e.ordinal))
 
     def xacts_of_block(self, b, lines):
         """The transactions of a block, in order; see "Blocks" in the page."""
@@ -833,20 +835,21 @@ class Ledger:
             runs = []
             for xact in self.xacts_of_block(b, lines):
                 sealed.add((era.id, xact[0].xid))
+                _, time = max((row.position, row.time) for row in xact)
                 last = None
-                for place, e in self.in_order(xact):
-                    if last is not None and place == last + 1:
+                for e in self.in_order(xact):
+                    if last is not None and e.ordinal == last + 1:
                         runs[-1][2] += 1
                     else:
-                        runs.append([xact[0].xid, e.ordinal, 1])
-                    last = place
+                        runs.append([xact[0].xid, e.ordinal, 1, time])
+                    last = e.ordinal
                     self.entries.append(e)
                     hashes.append(leaf_hash(leaf_data(era.id, e)))
             runs_of_block.append(runs)
             self.check(len(self.entries) == b.first + b.count,
                        f"block {b.height} has {len(self.entries) - b.first} entries, not {b.count}")
         self.unsealed = [e for key, rows in self.xacts.items() if key not in sealed
-                         for _, e in self.in_order(rows)]
+                         for e in self.in_order(rows)]
         levels = tree_levels(hashes)
         self.check_blocks(levels)
         self.compare("_tile", {(int(l), int(t)): bytes.fromhex(h) for l, t, h in self.rows("_tile")},
@@ -1188,7 +1191,7 @@ def vector_block(v):
 
 
 def vector_order(v):
-    runs = [tuple(run) for run in json.loads(v["runs as (xid, ordinal, count)"])]
+    runs = [tuple(run) for run in json.loads(v["runs as (xid, ordinal, count, time)"])]
     return {"runs": order_rows(0, runs)[0][1]}
 
 

@@ -24,7 +24,7 @@ our @EXPORT = qw(
   query findings errors is_clean seal_all unsealed is_replayable
   sql_error refused works
   own_directory script pgbench_start pgbench_finish pgbench_run
-  start_after_crash wait_until settled
+  start_after_crash wait_until settled is_quiet
 );
 
 # The long variants run only when asked for.
@@ -330,6 +330,20 @@ sub settled
 				stdout => \$out, stderr => \my $err);
 			return defined $rc && $rc == 0 && $out eq 'f';
 		});
+}
+
+# Nothing in the server's log that nobody should ever see.
+sub is_quiet
+{
+	my ($node, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my %seen;
+	my @bad = grep { !$seen{$_}++ }
+	  map { s/^.*?(?=WARNING|ERROR|FATAL|PANIC|LOG|TRAP)//r }
+	  grep { /leak|PANIC|TRAP|XX000|could not (?:open|read|find)|was terminated by signal (?!9)/ }
+	  split /\n/, slurp_file($node->logfile);
+
+	return is(join("\n", @bad[ 0 .. ($#bad > 9 ? 9 : $#bad) ]), '', $name || 'nothing ugly in the log');
 }
 
 1;
