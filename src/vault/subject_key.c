@@ -97,6 +97,7 @@
 #define NATTS_KEK				4
 
 #define SUBJECT_TAG_SIZE		16
+#define KEY_ID_RANDOM_SIZE		(MEDSYNC_KEY_ID_SIZE - 6)
 #define WRAPPED_SIZE	(MEDSYNC_NONCE_SIZE + MEDSYNC_KEY_SIZE + MEDSYNC_TAG_SIZE)
 
 /* Associated data of the two kinds of wraps; see docs/formats.md */
@@ -1075,21 +1076,25 @@ check_columns(Relation heap, int natts, Oid last_type)
  * that grow with time keep their index from being written at random places.
  */
 static void
-make_key_id(uint8 *key_id)
+make_key_id(uint8 *key_id, const uint8 *random)
 {
 	uint8		now[8];
 
 	medsync_wire_store_u64(now, (uint64) (GetCurrentTimestamp() / 1000));
 	memcpy(key_id, now + 2, 6);
-	medsync_random(key_id + 6, MEDSYNC_KEY_ID_SIZE - 6);
+	memcpy(key_id + 6, random, KEY_ID_RANDOM_SIZE);
 }
 
 /* Insert a row of our own for a subject that nobody else has met. */
 static void
 insert_fresh_row(Relation heap, Kek *kek, SubjectRow *row, uint8 *secret)
 {
-	medsync_random(secret, MEDSYNC_KEY_SIZE);
-	make_key_id(row->key_id);
+	uint8		random[MEDSYNC_KEY_SIZE + KEY_ID_RANDOM_SIZE];
+
+	medsync_random(random, sizeof(random));
+	memcpy(secret, random, MEDSYNC_KEY_SIZE);
+	make_key_id(row->key_id, random + MEDSYNC_KEY_SIZE);
+	medsync_cleanse(random, sizeof(random));
 	row->duplicate = false;
 	row->own = true;
 	row->pending = false;
