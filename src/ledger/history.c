@@ -665,7 +665,7 @@ gather_block(MedsyncWalk *walk, List *lines, const MedsyncEra *era,
 	const MedsyncXidSet *since = NULL;
 	uint64		skip_xid = 0;
 
-	if (line != NULL && line->last_sealer != block->sealer_xid)
+	if (line != NULL && !medsync_line_same_call(line, block))
 	{
 		since = &line->last;
 		skip_xid = line->last_sealer;
@@ -678,7 +678,10 @@ gather_block(MedsyncWalk *walk, List *lines, const MedsyncEra *era,
 	walk->xact_count = 0;
 	medsync_walk_gather(walk, era, since, &block->xids, skip_xid);
 	medsync_walk_sort(walk);
-	(void) medsync_walk_find_xact(walk, block->sealer_xid, era);
+	/* what is finished is another line's transaction of that number */
+	if (!medsync_xid_finished(&block->xids, block->sealer_xid) &&
+		(since == NULL || !medsync_xid_finished(since, block->sealer_xid)))
+		(void) medsync_walk_find_xact(walk, block->sealer_xid, era);
 }
 
 static void

@@ -80,6 +80,9 @@ image_id(const uint8 *seed)
 	return id;
 }
 
+/* Does the context of keyed_context() hold the key of the last pair? */
+static bool keyed = false;
+
 /*
  * Make the context hold the key of (subject, seed).  The last pair is
  * remembered: bulk work on one patient derives its key once.
@@ -89,7 +92,6 @@ keyed_context(const MedsyncSubjectKey *subject, const uint8 *seed,
 			  uint8 *key, const uint8 **key_to_set)
 {
 	static MedsyncGcm *gcm = NULL;
-	static bool keyed = false;
 	static uint8 last_image_key[MEDSYNC_KEY_SIZE];
 	static uint8 last_seed[MEDSYNC_IMAGE_SEED_SIZE];
 
@@ -238,15 +240,19 @@ open_large_image(const MedsyncPackedHeader *header, const MedsyncEntry *entry,
 		chunk_nonce(chunk, done + part == len, nonce);
 		intact = body != NULL && !isnull[Anum_image_chunk - 1] &&
 			DatumGetInt32(values[Anum_image_chunk - 1]) == (int32) chunk &&
-			VARSIZE_ANY_EXHDR(body) == part + MEDSYNC_TAG_SIZE &&
-			medsync_gcm_open(gcm, key_to_set, nonce, aad, aad_len,
-							 VARDATA_ANY(body), part + MEDSYNC_TAG_SIZE,
-							 (uint8 *) row->data + done);
+			VARSIZE_ANY_EXHDR(body) == part + MEDSYNC_TAG_SIZE;
+		chunk++;
+		if (!intact)
+			break;
+		intact = medsync_gcm_open(gcm, key_to_set, nonce, aad, aad_len,
+								  VARDATA_ANY(body), part + MEDSYNC_TAG_SIZE,
+								  (uint8 *) row->data + done);
 		key_to_set = NULL;
 		done += part;
-		chunk++;
 	}
 	medsync_scan_end(&scan);
+	if (key_to_set != NULL)
+		keyed = false;			/* no chunk was opened with it */
 	medsync_cleanse(key, sizeof(key));
 	table_close(heap, AccessShareLock);
 	*chunks += chunk;

@@ -761,7 +761,7 @@ verify_block(Verifier *verifier, const MedsyncBlock *previous, List **lines)
 					 "A tile below the block is missing.");
 
 	line = medsync_line_of(*lines, verifier->era);
-	if (line != NULL && line->last_sealer != block->sealer_xid)
+	if (line != NULL && !medsync_line_same_call(line, block))
 	{
 		since = &line->last;
 		skip = line->last_sealer;
@@ -783,7 +783,11 @@ verify_block(Verifier *verifier, const MedsyncBlock *previous, List **lines)
 		verifier->journal_rows += walk->xacts[i].rows;
 		medsync_walk_emit(walk, &walk->xacts[i], verify_sealed_entry, verifier);
 	}
-	own = medsync_walk_find_xact(walk, block->sealer_xid, verifier->era);
+	/* what is finished is another line's transaction of that number */
+	own = NULL;
+	if (!medsync_xid_finished(&block->xids, block->sealer_xid) &&
+		(since == NULL || !medsync_xid_finished(since, block->sealer_xid)))
+		own = medsync_walk_find_xact(walk, block->sealer_xid, verifier->era);
 	if (own != NULL)
 	{
 		verifier->journal_rows += own->rows;

@@ -722,8 +722,13 @@ check_unknown_tables(Verifier *verifier)
 		rel = try_relation_open(trigger->tgrelid, AccessShareLock);
 		if (rel == NULL)
 			continue;
-		/* partitions are check_unknown_partitions()'s */
-		if (medsync_table_of(rel) == NULL && !rel->rd_rel->relispartition)
+
+		/*
+		 * An untrack() may have committed before we had the lock; partitions
+		 * are check_unknown_partitions()'s.
+		 */
+		if (medsync_capture_stands(rel) && medsync_table_of(rel) == NULL &&
+			!rel->rd_rel->relispartition)
 		{
 			FindingPlace place = NO_PLACE;
 

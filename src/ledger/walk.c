@@ -887,6 +887,22 @@ medsync_line_of(List *lines, const MedsyncEra *era)
 }
 
 /*
+ * Did the call of the sealer that made the newest block of a line make this
+ * one as well?  The number of a sealer alone does not tell: that of another
+ * line can be the same.
+ */
+bool
+medsync_line_same_call(const MedsyncLine *line, const MedsyncBlock *block)
+{
+	return line->last_sealer == block->sealer_xid &&
+		line->last.xmax == block->xids.xmax &&
+		line->last.count == block->xids.count &&
+		(line->last.count == 0 ||
+		 memcmp(line->last.in_progress, block->xids.in_progress,
+				sizeof(uint64) * line->last.count) == 0);
+}
+
+/*
  * Note a block as the newest of its line.  Blocks that one call of the
  * sealer made for several eras share snapshot and sealer and are one group.
  */
@@ -901,7 +917,7 @@ medsync_line_advance(List *lines, MedsyncEra *era, const MedsyncBlock *block)
 		line->era = era;
 		lines = lappend(lines, line);
 	}
-	else if (line->last_sealer != block->sealer_xid)
+	else if (!medsync_line_same_call(line, block))
 	{
 		line->has_before = true;
 		line->before = line->last;

@@ -141,6 +141,8 @@ typedef struct MedsyncLine
 } MedsyncLine;
 
 extern MedsyncLine *medsync_line_of(List *lines, const MedsyncEra *era);
+extern bool medsync_line_same_call(const MedsyncLine *line,
+								   const MedsyncBlock *block);
 extern List *medsync_line_advance(List *lines, MedsyncEra *era,
 								  const MedsyncBlock *block);
 extern List *medsync_lines(MedsyncWalk *walk, const MedsyncEra *current);

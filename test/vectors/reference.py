@@ -806,8 +806,8 @@ class Ledger:
         era = self.era_numbers[b.era]
         now = Snapshot(b.snapshot)
         line = lines.setdefault(self.line_of(era), [])
-        # blocks of one call share a sealer: the block before is that of an earlier call
-        groups = [g for g in line if g.sealer != b.sealer]
+        # blocks of one call share both: the block before is that of an earlier call
+        groups = [g for g in line if (g.sealer, g.snapshot) != (b.sealer, b.snapshot)]
         before = groups[-1] if groups else None
         seen = Snapshot(before.snapshot) if before else None
         line.append(b)
