@@ -20,8 +20,10 @@ SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
+# medsync needs UTF8, whatever the cluster's default.
+REGRESS_OPTS = --encoding=UTF8
 ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test/isolation --load-extension=medsync
+ISOLATION_OPTS = --inputdir=test/isolation --load-extension=medsync --encoding=UTF8
 
 # The server's headers as system headers: warnings are for our own code.
 PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)

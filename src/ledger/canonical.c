@@ -878,7 +878,8 @@ refuse_type(const char *column, Oid type, const char *why)
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("column \"%s\" has type %s, which cannot be tracked",
 					column, format_type_be(type)),
-			 errdetail_internal("%s", why)));
+			 errdetail_internal("%s", why),
+			 errhint("Give the column another type, or name it in exclude.")));
 }
 
 /* Refuse the types whose values would not survive, or could not be read. */

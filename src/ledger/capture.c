@@ -45,6 +45,7 @@
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
 #include "ledger/row.h"
+#include "ledger/track.h"
 
 /* How often a long walk says how far it is */
 #define ROWS_BETWEEN_REPORTS	10000
@@ -358,10 +359,13 @@ medsync_capture(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the capture function can only be called as a trigger")));
 	if (!TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		strcmp(trigdata->tg_trigger->tgname, MEDSYNC_CAPTURE_TRIGGER) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("the capture trigger must be fired after each row")));
+				 errmsg("the capture trigger must be fired after each row"),
+				 errdetail("It is named \"%s\", so that a table has one.",
+						   MEDSYNC_CAPTURE_TRIGGER)));
 
 	cached = capture_plan(trigdata->tg_relation);
 	cached->busy = true;
@@ -412,7 +416,7 @@ medsync_capture_all_rows(Relation rel, MedsyncOperation operation,
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	CommandId	command = GetCurrentCommandId(false);
+	CommandId	command = GetCurrentCommandId(true);
 	uint64		count = 0;
 	MedsyncScan scan;
 	HeapTuple	tuple;
@@ -492,7 +496,7 @@ medsync_truncate(PG_FUNCTION_ARGS)
 	entry.operation = MEDSYNC_OP_TRUNCATE;
 	entry.table = cached->plan->table;
 	entry.manifest = cached->plan->manifest;
-	entry.command = GetCurrentCommandId(false);
+	entry.command = GetCurrentCommandId(true);
 	medsync_journal_add(&entry);
 	return PointerGetDatum(NULL);
 }

@@ -72,6 +72,7 @@ typedef struct GuardNotes
 static List *notes_stack = NIL; /* innermost first */
 static MemoryContext notes_context = NULL;
 static LocalTransactionId notes_lxid = InvalidLocalTransactionId;
+static bool registering = false;	/* the commands are our own */
 
 PG_FUNCTION_INFO_V1(medsync_guard_start);
 PG_FUNCTION_INFO_V1(medsync_guard_end);
@@ -196,6 +197,18 @@ find_guarded(List *tables, Oid relid)
 	return NULL;
 }
 
+/* A table that is tracked by itself cannot become a partition. */
+static void
+check_attach(List *tables, const PartitionCmd *cmd)
+{
+	Oid			relid = RangeVarGetRelid(cmd->name, NoLock, true);
+	GuardedTable *guarded = find_guarded(tables, relid);
+
+	if (guarded != NULL)
+		refuse(guarded->table->table_name, "It would become a partition.",
+			   "Call medsync.untrack() first; as a partition of a tracked table it is recorded again.");
+}
+
 /*
  * What ALTER TABLE may not even begin: to change the shape of a composite
  * type, or of a table's row type, that a tracked column uses; to detach a
@@ -217,6 +230,8 @@ check_alter_table(List *tables, const AlterTableStmt *stmt)
 		if (cmd->subtype == AT_AddColumn || cmd->subtype == AT_DropColumn ||
 			cmd->subtype == AT_AlterColumnType)
 			shape_changes = true;
+		if (cmd->subtype == AT_AttachPartition)
+			check_attach(tables, (PartitionCmd *) cmd->def);
 		if (guarded != NULL && cmd->subtype == AT_DetachPartition)
 			refuse(guarded->table->table_name,
 				   "A partition of it would be detached.", UNTRACK_HINT);
@@ -262,7 +277,8 @@ check_command(List *tables, Node *command)
 					"medsync") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_MEDSYNC_TRACKED),
-				 errmsg("cannot change the members of extension medsync while tables are tracked")));
+				 errmsg("cannot change the members of extension medsync while tables are tracked"),
+				 errhint("Call medsync.untrack() for each table of view medsync.tracked first.")));
 }
 
 /* Could this command alter a tracked table, its name or its triggers? */
@@ -277,6 +293,7 @@ command_matters(Node *command)
 		case T_AlterObjectSchemaStmt:
 		case T_CreateTrigStmt:
 		case T_CreateStmt:
+		case T_CreateForeignTableStmt:
 		case T_CreateSchemaStmt:
 		case T_AlterEnumStmt:
 		case T_DropStmt:
@@ -295,7 +312,7 @@ medsync_guard_start(PG_FUNCTION_ARGS)
 	MemoryContext oldcontext;
 	GuardNotes *notes;
 
-	if (!command_matters(data->parsetree))
+	if (registering || !command_matters(data->parsetree))
 		PG_RETURN_NULL();
 	if (notes_context == NULL)
 		notes_context = AllocSetContextCreate(TopMemoryContext,
@@ -458,7 +475,7 @@ Datum
 medsync_guard_end(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = event_data(fcinfo);
-	GuardNotes *notes = pop_notes(data->parsetree);
+	GuardNotes *notes = registering ? NULL : pop_notes(data->parsetree);
 	ListCell   *cell;
 
 	if (notes == NULL)
@@ -471,7 +488,16 @@ medsync_guard_end(PG_FUNCTION_ARGS)
 			schema_renamed(data->parsetree, guarded->schema))
 		{
 			check_table(guarded);
-			register_new_partitions(guarded->relid);
+			registering = true;
+			PG_TRY();
+			{
+				register_new_partitions(guarded->relid);
+			}
+			PG_FINALLY();
+			{
+				registering = false;
+			}
+			PG_END_TRY();
 		}
 	}
 	PG_RETURN_NULL();

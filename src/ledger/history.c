@@ -1296,6 +1296,8 @@ put_versions(History *history)
 	RowVersion **versions;
 	RowVersion *version;
 	HASH_SEQ_STATUS status;
+	Oid			save_userid;
+	int			save_sec_context;
 	int64		i;
 
 	versions = MemoryContextAllocHuge(history->context, sizeof(RowVersion *) *
@@ -1310,7 +1312,10 @@ put_versions(History *history)
 		MemoryContext oldcontext = MemoryContextSwitchTo(history->scratch);
 
 		CHECK_FOR_INTERRUPTS();
+		medsync_act_as_table_owner(history->rel, &save_userid,
+								   &save_sec_context);
 		put_version(history, versions[i]);
+		SetUserIdAndSecContext(save_userid, save_sec_context);
 		MemoryContextSwitchTo(oldcontext);
 		MemoryContextReset(history->scratch);
 	}

@@ -536,7 +536,7 @@ medsync_journal_add_ddl(uint32 table, uint32 manifest, const uint8 *digest)
 	entry.operation = MEDSYNC_OP_DDL;
 	entry.table = table;
 	entry.manifest = manifest;
-	entry.command = GetCurrentCommandId(false);
+	entry.command = GetCurrentCommandId(true);
 	entry.fields = MEDSYNC_HAS_OBJECT | MEDSYNC_HAS_KEY_ID;
 	memcpy(entry.object, digest, MEDSYNC_HASH_SIZE);
 	/* the table's own key is bound even if no row is ever under it */

@@ -167,7 +167,9 @@ SELECT pg_catalog.pg_extension_config_dump('medsync._lookup', '');
 CREATE FUNCTION medsync._capture() RETURNS trigger
 	LANGUAGE C VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'medsync_capture';
+-- An owner who makes a partition clones the trigger, and that asks for EXECUTE.
 REVOKE ALL ON FUNCTION medsync._capture() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync._capture() TO PUBLIC;
 COMMENT ON FUNCTION medsync._capture() IS 'Row trigger of tracked tables: records the change';
 
 CREATE FUNCTION medsync._truncate() RETURNS trigger

@@ -29,6 +29,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
@@ -105,17 +106,21 @@ check_relation(Relation rel)
 		RelationGetRelid(rel) < FirstNormalObjectId)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("cannot track system catalog \"%s\"", name)));
+				 errmsg("cannot track system catalog \"%s\"", name),
+				 errdetail("Catalogs are changed without firing triggers."),
+				 errhint("Track the tables of your application.")));
 	if (RelationGetNamespace(rel) == medsync_schema_oid(false))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot track table \"%s.%s\"", MEDSYNC_SCHEMA, name),
-				 errdetail("The ledger's own tables are bound by its blocks and keys; recording their rows in themselves would never end.")));
+				 errdetail("The ledger's own tables are bound by its blocks and keys; recording their rows in themselves would never end."),
+				 errhint("medsync.verify() checks them.")));
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot track temporary table \"%s\"", name),
-				 errdetail("Its rows do not outlive the session.")));
+				 errdetail("Its rows do not outlive the session."),
+				 errhint("Use an ordinary table.")));
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -217,7 +222,8 @@ require_column(const MedsyncManifest *manifest, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						name, manifest->table_name)));
+						name, manifest->table_name),
+				 errhint("Columns are named as they are stored: lower case unless quoted.")));
 	return column->number;
 }
 
@@ -232,7 +238,8 @@ exclude_column(MedsyncManifest *manifest, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column \"%s\" cannot be excluded", name),
-				 errdetail("It is the subject or a part of the primary key.")));
+				 errdetail("It is the subject or a part of the primary key."),
+				 errhint("Exclude other columns only.")));
 	for (i = 0; i < manifest->column_count; i++)
 		if (manifest->columns[i].number == number)
 			manifest->columns[i].excluded = true;
@@ -310,7 +317,8 @@ check_partition(Relation rel, const char *parent)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot track partitioned table \"%s\"", parent),
 				 errdetail("Its partition \"%s\" is a foreign table.",
-						   RelationGetRelationName(rel))));
+						   RelationGetRelationName(rel)),
+				 errhint("Detach the foreign partition.")));
 	check_relation(rel);
 }
 
@@ -441,16 +449,25 @@ check_database_encoding(void)
 				 errhint("Use a database with encoding UTF8.")));
 }
 
-/* Everything that can be refused without looking into the ledger. */
+/* Open a relation that the caller named by OID. */
 static Relation
-open_for_track(Oid relid)
+open_named(Oid relid, LOCKMODE lockmode)
 {
-	Relation	rel = try_relation_open(relid, ShareRowExclusiveLock);
+	Relation	rel = try_relation_open(relid, lockmode);
 
 	if (rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
+	return rel;
+}
+
+/* Everything that can be refused without looking into the ledger. */
+static Relation
+open_for_track(Oid relid, LOCKMODE lockmode)
+{
+	Relation	rel = open_named(relid, lockmode);
+
 	check_relation(rel);
 	check_caller(rel);
 	check_database_encoding();
@@ -465,12 +482,14 @@ open_for_track(Oid relid)
 }
 
 static void
-require_argument(FunctionCallInfo fcinfo, int number, const char *name)
+require_argument(FunctionCallInfo fcinfo, int number, const char *name,
+				 const char *hint)
 {
 	if (PG_ARGISNULL(number))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
+				 errmsg("%s must not be null", name),
+				 errhint("%s", hint)));
 }
 
 /* medsync.track(): make a table a ledger. */
@@ -487,8 +506,8 @@ medsync_track(PG_FUNCTION_ARGS)
 	int			save_sec_context;
 	ListCell   *cell;
 
-	require_argument(fcinfo, 0, "relation");
-	require_argument(fcinfo, 2, "payload");
+	require_argument(fcinfo, 0, "relation", "Name the table to track.");
+	require_argument(fcinfo, 2, "payload", "Use \"full\" or \"hash\".");
 	PreventCommandIfReadOnly("medsync.track()");
 	PreventCommandIfParallelMode("medsync.track()");
 	full = payload_is_full(text_to_cstring(PG_GETARG_TEXT_PP(2)));
@@ -497,15 +516,17 @@ medsync_track(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(3))
 		exclude = name_list(PG_GETARG_ARRAYTYPE_P(3));
 
-	/* refuse what is not the caller's before any lock that others may need */
-	relation_close(open_for_track(PG_GETARG_OID(0)), NoLock);
+	/* refuse what is not the caller's before any lock that others wait for */
+	relation_close(open_for_track(PG_GETARG_OID(0), AccessShareLock),
+				   AccessShareLock);
 	medsync_ledger_lock(MEDSYNC_LOCK_REGISTER);
-	rel = open_for_track(PG_GETARG_OID(0));
+	rel = open_for_track(PG_GETARG_OID(0), ShareRowExclusiveLock);
 	if (medsync_table_of(rel) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("table \"%s\" is tracked already",
-						RelationGetRelationName(rel))));
+						RelationGetRelationName(rel)),
+				 errhint("View medsync.tracked shows how; to track it otherwise, call medsync.untrack() first.")));
 	manifest = first_manifest(rel, subject, full, exclude);
 	if (subject == NULL && full)
 		ereport(WARNING,
@@ -576,12 +597,30 @@ close_numbers(uint32 number, List **relids)
 	}
 }
 
+/* Open a tracked table that is the caller's. */
+static Relation
+open_for_untrack(Oid relid, LOCKMODE lockmode, MedsyncTable **table)
+{
+	Relation	rel = open_named(relid, lockmode);
+
+	check_caller(rel);
+	*table = medsync_table_of(rel);
+	if (*table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_NOT_TRACKED),
+				 errmsg("table \"%s\" is not tracked",
+						RelationGetRelationName(rel)),
+				 errhint("View medsync.tracked lists the tables that are.")));
+	return rel;
+}
+
 /* medsync.untrack(): stop recording; what was recorded stays. */
 Datum
 medsync_untrack(PG_FUNCTION_ARGS)
 {
 	List	   *relids = NIL;
 	MedsyncTable *table;
+	MedsyncManifest *manifest;
 	Relation	rel;
 	Oid			save_userid;
 	int			save_sec_context;
@@ -589,19 +628,13 @@ medsync_untrack(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("medsync.untrack()");
 	PreventCommandIfParallelMode("medsync.untrack()");
-	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
-	check_caller(rel);
-	relation_close(rel, AccessShareLock);
+	relation_close(open_for_untrack(PG_GETARG_OID(0), AccessShareLock, &table),
+				   AccessShareLock);
 	medsync_ledger_lock(MEDSYNC_LOCK_REGISTER);
-	rel = relation_open(PG_GETARG_OID(0), AccessExclusiveLock);
-	check_caller(rel);
-	table = medsync_table_of(rel);
-	if (table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_MEDSYNC_NOT_TRACKED),
-				 errmsg("table \"%s\" is not tracked",
-						RelationGetRelationName(rel))));
-	if (rel->rd_rel->relispartition)
+	rel = open_for_untrack(PG_GETARG_OID(0), AccessExclusiveLock, &table);
+	CheckTableNotInUse(rel, "untrack");
+	manifest = medsync_manifest_load(table->number, table->manifest_version);
+	if (manifest != NULL && manifest->parent != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot untrack partition \"%s\" alone",

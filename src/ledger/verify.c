@@ -1077,6 +1077,10 @@ set_scope(Verifier *verifier, Oid relid)
 {
 	ListCell   *cell;
 
+	if (get_rel_name(relid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	verifier->scoped = true;
 	foreach(cell, find_all_inheritors(relid, AccessShareLock, NULL))
 	{

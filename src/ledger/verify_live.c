@@ -618,7 +618,9 @@ function_intact(const char *name, const char *symbol)
 		!isnull && strcmp(TextDatumGetCString(source), symbol) == 0;
 	binary = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_probin, &isnull);
 	intact = intact && !isnull &&
-		strcmp(TextDatumGetCString(binary), "$libdir/medsync") == 0;
+		strcmp(TextDatumGetCString(binary), "$libdir/medsync") == 0 &&
+		!((Form_pg_proc) GETSTRUCT(tuple))->prosecdef &&
+		heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL);
 	ReleaseSysCache(tuple);
 	return intact;
 }

@@ -89,7 +89,7 @@ BEGIN;
 SET LOCAL client_min_messages = error;
 $sql
 \\echo -- found
-SELECT concat_ws('|', severity, verdict, relation, coalesce(row_key::text, ''),
+SELECT concat_ws('|', severity, verdict, coalesce(relation, ''), coalesce(row_key::text, ''),
 	coalesce(block::text, ''), coalesce(entry_index::text, ''))
 FROM medsync.verify() WHERE verdict <> 'unsealed' ORDER BY 1;
 ROLLBACK;
@@ -409,6 +409,51 @@ BEGIN
 	END LOOP;
 END $$;
 SQL
+
+# The place is the right one: the block that held the packed row
+
+foreach my $offset (0 .. 6)
+{
+	my $row = "ctid = (SELECT ctid FROM medsync._journal WHERE $sealed ORDER BY xid, ordinal NULLS FIRST OFFSET $offset LIMIT 1)";
+	my $block = query($node, $db, <<SQL);
+SELECT min(height) FROM medsync._block WHERE pg_visible_in_snapshot((SELECT xid FROM medsync._journal WHERE $row), snapshot)
+   OR sealer_xid = (SELECT xid FROM medsync._journal WHERE $row)
+SQL
+
+	attack("packed row $offset deleted", "DELETE FROM medsync._journal WHERE $row;",
+		qr/^error\|entry_missing\|[^|]*\|[^|]*\|$block\|/, any => 1);
+	attack("packed row $offset edited",
+		"UPDATE medsync._journal SET body = set_byte(body, length(body) - 9, get_byte(body, length(body) - 9) # 8) WHERE $row;",
+		qr/^error\|(entry|image)_(altered|missing)\|[^|]*\|[^|]*\|$block\|/, any => 1);
+}
+my $heights = query($node, $db, 'SELECT max(height) FROM medsync._block');
+foreach my $height (0 .. $heights)
+{
+	attack("block $height edited", "UPDATE medsync._block SET root = sha256(root) WHERE height = $height;",
+		qr/^error\|block_altered\|[^|]*\|[^|]*\|$height\|/, any => 1);
+}
+
+# Incremental verification: what is older than the size it starts from is
+# taken as checked, what is newer is not.
+
+my $since = query($node, $db, "SELECT size FROM medsync.checkpoint WHERE height = $heights - 1");
+my $edit = 'UPDATE medsync._journal SET body = set_byte(body, length(body) - 9, get_byte(body, length(body) - 9) # 8)';
+foreach my $case (
+	[ 'nothing changed', '', '0' ],
+	[ 'a new entry', "$edit WHERE $last;", '[1-9]\d*' ],
+	[ 'the new block', "UPDATE medsync._block SET root = sha256(root) WHERE height = $heights;", '[1-9]\d*' ],
+	[ 'a live row', past('patient', 'UPDATE patient SET weight = 1 WHERE id = 5;'), '[1-9]\d*' ])
+{
+	my ($name, $sql, $expected) = @$case;
+	my ($state, $stderr, $stdout) = sql_error($node, $db, <<SQL);
+BEGIN;
+SET LOCAL client_min_messages = error;
+$sql
+SELECT 'errors ' || count(*) FROM medsync.verify(NULL, $since) WHERE severity = 'error';
+ROLLBACK;
+SQL
+	like($stdout, qr/^errors $expected$/m, "verify since size $since: $name") or diag($stderr);
+}
 
 # session_replication_role = replica is no way past
 

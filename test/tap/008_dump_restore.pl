@@ -15,6 +15,11 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $source = new_node('source');
+
+# The source is further on in its WAL than any target: positions of different
+# clusters must not be compared.
+$source->safe_psql('postgres', "CREATE TABLE filler (i int); INSERT INTO filler VALUES ($_); SELECT pg_switch_wal();") foreach 1;
+$source->safe_psql('postgres', "INSERT INTO filler VALUES ($_); SELECT pg_switch_wal();") foreach 2 .. 6;
 my $db = new_database($source, 'clinic');
 
 $source->safe_psql($db, <<'SQL');
@@ -146,6 +151,18 @@ goes_on('custom', 'from_custom');
 
 restore('custom', 'in_one', '--single-transaction');
 is_clean($target, 'in_one', 'restored in one transaction: clean');
+
+# a row whose first entry is a leftover of the old cluster, its next one new
+$target->safe_psql('in_one', "UPDATE lab SET value = 'second' WHERE id = 50; UPDATE visit SET patient = 1002 WHERE id = 2");
+is_clean($target, 'in_one', 'leftovers and new entries unsealed: clean');
+my $order = "SELECT string_agg(operation, ',' ORDER BY n) FROM (SELECT operation, ordinality AS n FROM medsync.history('lab', '{\"id\": 50}') WITH ORDINALITY) h";
+is(query($target, 'in_one', $order), 'insert,update', 'leftovers come first in the history');
+my $visits = "SELECT string_agg(operation, ',' ORDER BY n) FROM (SELECT operation, ordinality AS n FROM medsync.history('visit') WITH ORDINALITY h WHERE row_key->>'id' = '2') h";
+is(query($target, 'in_one', $visits), 'insert,delete,insert,update_out,update_in', 'of a row that moves as well');
+seal_all($target, 'in_one');
+is(query($target, 'in_one', $order), 'insert,update', 'and when sealed');
+is(query($target, 'in_one', $visits), 'insert,delete,insert,update_out,update_in', 'and when sealed, of the other');
+is_clean($target, 'in_one', 'leftovers and new entries sealed: clean');
 restore('custom', 'in_parallel', '-j2');
 is_clean($target, 'in_parallel', 'restored by two workers: clean');
 

@@ -42,7 +42,7 @@ SQL
 sub counts
 {
 	return query($node, $db, <<'SQL');
-SELECT (SELECT count(*) FROM medsync.history('patient') WHERE operation <> 'ddl') || ' ' || (SELECT count(*) FROM medsync.history('late') WHERE operation <> 'ddl')
+SELECT (SELECT count(*) FROM medsync.history('patient')) || ' ' || (SELECT count(*) FROM medsync.history('late'))
 SQL
 }
 

@@ -198,7 +198,7 @@ my ($state, $text) = sql_error($node, $db,
 	"ALTER TABLE standalone ADD COLUMN doctor text; ALTER TABLE standalone RENAME note TO remark; ALTER TABLE visit ATTACH PARTITION standalone FOR VALUES FROM ('2026-04-01') TO ('2026-05-01')");
 if ($state eq '')
 {
-	is( query($node, $db, "SELECT operation FROM medsync.history('standalone') WHERE operation <> 'ddl'"), 'baseline', 'ATTACH of a partition with rows: a baseline');
+	is( query($node, $db, "SELECT operation FROM medsync.history('standalone')"), 'baseline', 'ATTACH of a partition with rows: a baseline');
 }
 else
 {
