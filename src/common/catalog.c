@@ -26,6 +26,7 @@
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -251,15 +252,27 @@ medsync_act_as_extension_owner(Oid *save_userid, int *save_sec_context)
 /*
  * Become the owner of a table while its values are rendered: a type of the
  * owner's may bring functions of the owner's (a cast to json), and those
- * must not run with the rights of whoever verifies.  Restored like above.
+ * must run neither with the rights of whoever verifies nor with that one's
+ * search_path.  An error undoes both with the (sub)transaction.
  */
 void
-medsync_act_as_table_owner(Relation rel, Oid *save_userid,
-						   int *save_sec_context)
+medsync_act_as_table_owner(Relation rel, MedsyncIdentity *caller)
 {
-	GetUserIdAndSecContext(save_userid, save_sec_context);
+	GetUserIdAndSecContext(&caller->userid, &caller->sec_context);
 	SetUserIdAndSecContext(rel->rd_rel->relowner,
-						   *save_sec_context | SECURITY_RESTRICTED_OPERATION);
+						   caller->sec_context | SECURITY_RESTRICTED_OPERATION);
+	caller->guc_nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
+/* Be the caller again. */
+void
+medsync_act_as_caller(const MedsyncIdentity *caller)
+{
+	AtEOXact_GUC(false, caller->guc_nest_level);
+	SetUserIdAndSecContext(caller->userid, caller->sec_context);
 }
 
 /* Run one utility command; the text is ours, with quoted identifiers. */

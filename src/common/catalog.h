@@ -37,6 +37,14 @@ typedef struct MedsyncScan
 	ScanDirection direction;
 } MedsyncScan;
 
+/* Who called, while we act as somebody else */
+typedef struct MedsyncIdentity
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_nest_level;
+} MedsyncIdentity;
+
 extern Oid	medsync_schema_oid(bool missing_ok);
 extern Oid	medsync_relation_oid(const char *name);
 extern Oid	medsync_function_oid(const char *name);
@@ -54,8 +62,9 @@ extern void medsync_insert_quietly(Relation heap, HeapTuple tuple,
 extern bool medsync_caller_is(const char *role);
 extern void medsync_act_as_extension_owner(Oid *save_userid,
 										   int *save_sec_context);
-extern void medsync_act_as_table_owner(Relation rel, Oid *save_userid,
-									   int *save_sec_context);
+extern void medsync_act_as_table_owner(Relation rel,
+									   MedsyncIdentity *caller);
+extern void medsync_act_as_caller(const MedsyncIdentity *caller);
 extern void medsync_spi_execute(const char *command);
 
 #endif							/* MEDSYNC_CATALOG_H */

@@ -23,6 +23,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -116,7 +117,37 @@ locked_by_us(Oid relid)
 	return false;
 }
 
-/* Every tracked table whose capture trigger stands, as it is now. */
+/* A relation's columns as the catalog has them, without a lock on it. */
+static TupleDesc
+read_columns(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	TupleDesc	desc;
+	int			natts;
+	int			i;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+	ReleaseSysCache(tuple);
+	desc = CreateTemplateTupleDesc(natts);
+	for (i = 0; i < natts; i++)
+	{
+		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+								Int16GetDatum(i + 1));
+		if (!HeapTupleIsValid(tuple))
+			return NULL;
+		memcpy(TupleDescAttr(desc, i), GETSTRUCT(tuple),
+			   ATTRIBUTE_FIXED_PART_SIZE);
+		ReleaseSysCache(tuple);
+	}
+	return desc;
+}
+
+/*
+ * Every tracked table whose capture trigger stands, as it is now.  No lock
+ * is taken on them: a command on one table must not wait for another's.
+ */
 static List *
 guarded_tables(void)
 {
@@ -129,25 +160,18 @@ guarded_tables(void)
 		Oid			relid = table->tracked ?
 			medsync_table_relid(table) : InvalidOid;
 		GuardedTable *guarded;
-		Relation	rel;
+		TupleDesc	desc;
 
-		if (!OidIsValid(relid))
+		if (!OidIsValid(relid) || !medsync_capture_stands(relid) ||
+			(desc = read_columns(relid)) == NULL)
 			continue;
-		rel = try_relation_open(relid, AccessShareLock);
-		if (rel == NULL)
-			continue;
-		if (medsync_capture_stands(rel))
-		{
-			guarded = palloc0(sizeof(GuardedTable));
-			guarded->relid = relid;
-			guarded->schema = RelationGetNamespace(rel);
-			guarded->table = table;
-			guarded->truncate_guard =
-				medsync_truncate_stands(rel);
-			guarded->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
-			result = lappend(result, guarded);
-		}
-		relation_close(rel, AccessShareLock);
+		guarded = palloc0(sizeof(GuardedTable));
+		guarded->relid = relid;
+		guarded->schema = get_rel_namespace(relid);
+		guarded->table = table;
+		guarded->truncate_guard = medsync_truncate_stands(relid);
+		guarded->desc = desc;
+		result = lappend(result, guarded);
 	}
 	return result;
 }
@@ -258,6 +282,31 @@ check_command(List *tables, Node *command)
 		if (OidIsValid(type))
 			check_type_unused(tables, type);
 	}
+	else if (IsA(command, RenameStmt) &&
+			 ((RenameStmt *) command)->renameType == OBJECT_SCHEMA &&
+			 strcmp(((RenameStmt *) command)->subname, MEDSYNC_SCHEMA) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_TRACKED),
+				 errmsg("cannot rename schema \"%s\" while tables are tracked",
+						MEDSYNC_SCHEMA),
+				 errdetail("The ledger finds its own tables by this name."),
+				 errhint("Call medsync.untrack() for each table of view medsync.tracked first.")));
+	else if (IsA(command, DropStmt) &&
+			 (((DropStmt *) command)->removeType == OBJECT_TYPE ||
+			  ((DropStmt *) command)->removeType == OBJECT_DOMAIN))
+	{
+		ListCell   *cell;
+
+		/* CASCADE would reach into composite types that columns use */
+		foreach(cell, ((DropStmt *) command)->objects)
+		{
+			Oid			type = LookupTypeNameOid(NULL, lfirst_node(TypeName, cell),
+												 true);
+
+			if (OidIsValid(type))
+				check_type_unused(tables, type);
+		}
+	}
 	else if (IsA(command, AlterTableStmt))
 		check_alter_table(tables, (AlterTableStmt *) command);
 	else if (IsA(command, DropStmt) &&
@@ -312,7 +361,8 @@ medsync_guard_start(PG_FUNCTION_ARGS)
 	MemoryContext oldcontext;
 	GuardNotes *notes;
 
-	if (registering || !command_matters(data->parsetree))
+	if (registering || !command_matters(data->parsetree) ||
+		!OidIsValid(medsync_relation_oid("_table")))
 		PG_RETURN_NULL();
 	if (notes_context == NULL)
 		notes_context = AllocSetContextCreate(TopMemoryContext,
@@ -406,18 +456,19 @@ static void
 check_table(const GuardedTable *before)
 {
 	Relation	rel = try_relation_open(before->relid, AccessShareLock);
+	MedsyncTable *table = medsync_table_by_number(before->table->number);
 	MedsyncManifest *manifest;
 	char	   *content;
 
-	if (rel == NULL)
+	if (rel == NULL || table == NULL || !table->tracked)
 		return;					/* dropped: guard_drop has said what it thinks */
-	if (!medsync_capture_stands(rel) ||
+	if (!medsync_capture_stands(RelationGetRelid(rel)) ||
 		(before->truncate_guard &&
-		 !medsync_truncate_stands(rel)))
+		 !medsync_truncate_stands(RelationGetRelid(rel))))
 		refuse(before->table->table_name,
 			   "Its medsync triggers must stay as they are.", UNTRACK_HINT);
-	manifest = medsync_manifest_load(before->table->number,
-									 before->table->manifest_version);
+	/* another session may have altered it while we waited for the lock */
+	manifest = medsync_manifest_load(table->number, table->manifest_version);
 	if (manifest == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
@@ -552,7 +603,7 @@ medsync_guard_rewrite(PG_FUNCTION_ARGS)
 	relid = DatumGetObjectId(DirectFunctionCall1(pg_event_trigger_table_rewrite_oid,
 												 (Datum) 0));
 	rel = relation_open(relid, AccessShareLock);
-	if (medsync_capture_stands(rel) &&
+	if (medsync_capture_stands(RelationGetRelid(rel)) &&
 		medsync_table_of(rel) != NULL)
 		refuse(RelationGetRelationName(rel),
 			   "Its rows would be rewritten.", UNTRACK_HINT);

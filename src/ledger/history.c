@@ -184,7 +184,7 @@ check_caller(Relation rel, const MedsyncTable *table)
 						 MEDSYNC_AUDITOR)));
 	if (table != NULL &&
 		!(table->tracked &&
-		  medsync_capture_stands(rel)))
+		  medsync_capture_stands(RelationGetRelid(rel))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for the history of table \"%s\"",
@@ -911,8 +911,6 @@ history_entry(void *arg, const MedsyncWalkEntry *item)
 	HistoryTable *table = find_table(history, item->entry->table);
 	int64		index = history->index;
 	MemoryContext oldcontext;
-	Oid			save_userid;
-	int			save_sec_context;
 
 	CHECK_FOR_INTERRUPTS();
 	if (index >= 0)
@@ -920,9 +918,7 @@ history_entry(void *arg, const MedsyncWalkEntry *item)
 	if (table == NULL || !entry_is_wanted(history, table, item->entry))
 		return;
 	oldcontext = MemoryContextSwitchTo(history->scratch);
-	medsync_act_as_table_owner(history->rel, &save_userid, &save_sec_context);
 	show_entry(history, table, item, index);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextReset(history->scratch);
 }
@@ -1160,6 +1156,7 @@ medsync_history(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
 	MemoryContext oldcontext;
+	MedsyncIdentity caller;
 	History    *history;
 
 	if (PG_ARGISNULL(0))
@@ -1173,10 +1170,12 @@ medsync_history(PG_FUNCTION_ARGS)
 	history = begin_history(PG_GETARG_OID(0));
 	history->result = (ReturnSetInfo *) fcinfo->resultinfo;
 	history->by_key = !PG_ARGISNULL(1);
+	medsync_act_as_table_owner(history->rel, &caller);
 	if (history->by_key)
 		read_row(history, PG_GETARG_JSONB_P(1));
 	else
 		read_ledger(history, history_entry);
+	medsync_act_as_caller(&caller);
 	end_history(history);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
@@ -1296,8 +1295,6 @@ put_versions(History *history)
 	RowVersion **versions;
 	RowVersion *version;
 	HASH_SEQ_STATUS status;
-	Oid			save_userid;
-	int			save_sec_context;
 	int64		i;
 
 	versions = MemoryContextAllocHuge(history->context, sizeof(RowVersion *) *
@@ -1312,10 +1309,7 @@ put_versions(History *history)
 		MemoryContext oldcontext = MemoryContextSwitchTo(history->scratch);
 
 		CHECK_FOR_INTERRUPTS();
-		medsync_act_as_table_owner(history->rel, &save_userid,
-								   &save_sec_context);
 		put_version(history, versions[i]);
-		SetUserIdAndSecContext(save_userid, save_sec_context);
 		MemoryContextSwitchTo(oldcontext);
 		MemoryContextReset(history->scratch);
 	}
@@ -1359,6 +1353,7 @@ medsync_as_of(PG_FUNCTION_ARGS)
 	Oid			relid = argument_table(fcinfo);
 	MemoryContext context;
 	MemoryContext oldcontext;
+	MedsyncIdentity caller;
 	History    *history;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -1371,8 +1366,10 @@ medsync_as_of(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 	{
 		history->until = PG_GETARG_TIMESTAMPTZ(1);
+		medsync_act_as_table_owner(history->rel, &caller);
 		read_ledger(history, replay_entry);
 		put_versions(history);
+		medsync_act_as_caller(&caller);
 	}
 	end_history(history);
 	MemoryContextSwitchTo(oldcontext);

@@ -98,6 +98,17 @@ medsync_ledger_lock(MedsyncLock what)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
+/* Give a lock back early: nothing was done under it. */
+void
+medsync_ledger_unlock(MedsyncLock what)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
+					   medsync_relation_oid("_ledger"), what);
+	(void) LockRelease(&tag, ExclusiveLock, false);
+}
+
 /* Read the ledger's row as it stands now; false when there is none. */
 bool
 medsync_ledger_read(uint8 *id, TimestampTz *created_at)

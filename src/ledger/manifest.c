@@ -523,6 +523,27 @@ medsync_table_by_name(const char *schema_name, const char *table_name,
 	return result;
 }
 
+/* What _table says of a number now, or NULL. */
+MedsyncTable *
+medsync_table_by_number(uint32 number)
+{
+	Relation	heap = medsync_open("_table", AccessShareLock);
+	MedsyncTable *result = NULL;
+	MedsyncScan scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(number));
+	medsync_scan_begin(&scan, heap, "_table_pkey", SnapshotSelf, 1, &key);
+	tuple = medsync_scan_next(&scan);
+	if (tuple != NULL)
+		result = table_from_tuple(tuple, RelationGetDescr(heap));
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return result;
+}
+
 /* The tracked table number of a relation, or NULL. */
 MedsyncTable *
 medsync_table_of(Relation rel)

@@ -61,6 +61,7 @@ extern List *medsync_tables(Snapshot snapshot, int *malformed);
 extern MedsyncTable *medsync_table_by_name(const char *schema_name,
 										   const char *table_name,
 										   bool tracked_only);
+extern MedsyncTable *medsync_table_by_number(uint32 number);
 extern MedsyncTable *medsync_table_of(Relation rel);
 extern uint32 medsync_table_next_number(void);
 extern Oid	medsync_table_relid(const MedsyncTable *table);

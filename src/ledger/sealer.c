@@ -559,6 +559,9 @@ medsync_seal_now(void)
 			result->xids.in_progress = NULL;
 		}
 	}
+	/* with nothing new, an open transaction must not keep others from sealing */
+	if (!medsync_journal_has_sealed())
+		medsync_ledger_unlock(MEDSYNC_LOCK_SEAL);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
 	return result;

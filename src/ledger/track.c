@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
@@ -39,6 +40,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -135,42 +137,57 @@ check_relation(Relation rel)
 				 errdetail("Only tables of access method \"heap\" can be tracked.")));
 }
 
-/* Does a trigger of ours stand on the relation, as we made it? */
+/*
+ * Does a trigger of ours stand on a relation, as we made it?  Read from
+ * pg_trigger itself, not from the relation cache, which an edit of the
+ * catalog leaves as it was.
+ */
 static bool
-trigger_stands(Relation rel, const char *name, const char *function,
-			   int16 type)
+trigger_stands(Oid relid, const char *name, const char *function, int16 type)
 {
-	TriggerDesc *triggers = rel->trigdesc;
-	Oid			funcoid = medsync_function_oid(function);
-	int			i;
+	Relation	heap = table_open(TriggerRelationId, AccessShareLock);
+	bool		stands = false;
+	NameData	trigger_name;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
-	for (i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	namestrcpy(&trigger_name, name);
+	ScanKeyInit(&keys[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], Anum_pg_trigger_tgname, BTEqualStrategyNumber,
+				F_NAMEEQ, NameGetDatum(&trigger_name));
+	scan = systable_beginscan(heap, TriggerRelidNameIndexId, true, NULL, 2,
+							  keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
 	{
-		Trigger    *trigger = &triggers->triggers[i];
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
 
-		if (strcmp(trigger->tgname, name) == 0)
-			return trigger->tgfoid == funcoid &&
-				trigger->tgtype == type &&
-				trigger->tgenabled == TRIGGER_FIRES_ALWAYS &&
-				trigger->tgqual == NULL && trigger->tgnattr == 0 &&
-				!trigger->tgdeferrable;
+		stands = trigger->tgfoid == medsync_function_oid(function) &&
+			trigger->tgtype == type &&
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS &&
+			trigger->tgattr.dim1 == 0 && !trigger->tgdeferrable &&
+			heap_attisnull(tuple, Anum_pg_trigger_tgqual, NULL);
 	}
-	return false;
+	systable_endscan(scan);
+	table_close(heap, AccessShareLock);
+	return stands;
 }
 
 bool
-medsync_capture_stands(Relation rel)
+medsync_capture_stands(Oid relid)
 {
-	return trigger_stands(rel, MEDSYNC_CAPTURE_TRIGGER, "_capture",
+	return trigger_stands(relid, MEDSYNC_CAPTURE_TRIGGER, "_capture",
 						  TRIGGER_TYPE_AFTER | TRIGGER_TYPE_ROW |
 						  TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
 						  TRIGGER_TYPE_DELETE);
 }
 
 bool
-medsync_truncate_stands(Relation rel)
+medsync_truncate_stands(Oid relid)
 {
-	return trigger_stands(rel, MEDSYNC_TRUNCATE_TRIGGER, "_truncate",
+	return trigger_stands(relid, MEDSYNC_TRUNCATE_TRIGGER, "_truncate",
 						  TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_STATEMENT |
 						  TRIGGER_TYPE_TRUNCATE);
 }
@@ -349,7 +366,7 @@ medsync_register_partition(Oid relid, const MedsyncManifest *parent)
 	}
 	manifest = first_manifest(rel, subject, parent->full, exclude);
 	manifest->parent = parent->table;
-	stands = medsync_capture_stands(rel);
+	stands = medsync_capture_stands(RelationGetRelid(rel));
 	relation_close(rel, NoLock);
 
 	medsync_ledger_lock(MEDSYNC_LOCK_REGISTER);
@@ -552,7 +569,7 @@ medsync_track(PG_FUNCTION_ARGS)
 	{
 		Relation	leaf = relation_open(lfirst_oid(cell), NoLock);
 
-		if (!medsync_capture_stands(leaf))
+		if (!medsync_capture_stands(RelationGetRelid(leaf)))
 			ereport(ERROR,
 					(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
 					 errmsg("the capture trigger of table \"%s\" is not in place",

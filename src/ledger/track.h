@@ -13,8 +13,8 @@
 #define MEDSYNC_CAPTURE_TRIGGER		"medsync_capture"
 #define MEDSYNC_TRUNCATE_TRIGGER	"medsync_truncate"
 
-extern bool medsync_capture_stands(Relation rel);
-extern bool medsync_truncate_stands(Relation rel);
+extern bool medsync_capture_stands(Oid relid);
+extern bool medsync_truncate_stands(Oid relid);
 extern void medsync_register_partition(Oid relid,
 									   const MedsyncManifest *parent);
 

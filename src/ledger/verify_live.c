@@ -35,6 +35,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -247,6 +248,42 @@ add_live_rows(Verifier *verifier, const VerifiedTable *table, Relation rel,
 							  without_key));
 }
 
+/*
+ * Open a tracked table by the name it has now.  It may be renamed, or
+ * untracked and dropped, after its name was read and before we have the
+ * lock: then its row of _table says so, and is read again.  NULL: it is not
+ * there; table->row.tracked tells whether it should be.
+ */
+static Relation
+open_tracked(VerifiedTable *table)
+{
+	for (;;)
+	{
+		Oid			relid;
+		Relation	rel;
+		MedsyncTable *now;
+
+		CHECK_FOR_INTERRUPTS();
+		AcceptInvalidationMessages();
+		relid = medsync_table_relid(&table->row);
+		rel = OidIsValid(relid) ?
+			try_relation_open(relid, AccessShareLock) : NULL;
+		if (rel != NULL)
+			return rel;
+		now = medsync_table_by_number(table->number);
+		if (now == NULL)
+			return NULL;
+		if (!now->tracked ||
+			(strcmp(now->schema_name, table->row.schema_name) == 0 &&
+			 strcmp(now->table_name, table->row.table_name) == 0))
+		{
+			table->row.tracked = now->tracked;
+			return NULL;
+		}
+		table->row = *now;
+	}
+}
+
 /* Commit to the rows of an open table, as its owner. */
 static void
 read_live_table(Verifier *verifier, VerifiedTable *table, Relation rel,
@@ -254,15 +291,14 @@ read_live_table(Verifier *verifier, VerifiedTable *table, Relation rel,
 {
 	MedsyncPlan *plan = medsync_plan_build(rel, manifest,
 										   CurrentMemoryContext);
-	Oid			save_userid;
-	int			save_sec_context;
+	MedsyncIdentity caller;
 
 	if (plan->problem != NULL)
 		report_table(verifier, table, "altered", plan->problem);
 	verifier->tables_checked++;
-	medsync_act_as_table_owner(rel, &save_userid, &save_sec_context);
+	medsync_act_as_table_owner(rel, &caller);
 	add_live_rows(verifier, table, rel, plan);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	medsync_act_as_caller(&caller);
 	table->live_read = true;
 }
 
@@ -277,13 +313,13 @@ check_live_table(Verifier *verifier, VerifiedTable *table)
 	MemoryContextSwitchTo(oldcontext);
 	PG_TRY();
 	{
-		Oid			relid = medsync_table_relid(&table->row);
-		Relation	rel = OidIsValid(relid) ?
-			try_relation_open(relid, AccessShareLock) : NULL;
+		Relation	rel = open_tracked(table);
 		MedsyncTable *now = rel ? medsync_table_of(rel) : NULL;
 
-		if (rel == NULL)
+		if (rel == NULL && table->row.tracked)
 			report_table(verifier, table, "missing", "The table is gone.");
+		else if (rel == NULL)
+			;					/* untracked while we came to it */
 		else if (now != NULL && now->number == table->number)
 		{
 			MedsyncManifest *manifest =
@@ -434,6 +470,65 @@ key_to_jsonb(const MedsyncPlan *plan, TupleDesc desc, const Datum *values,
 	return medsync_row_to_jsonb(key_desc, key_values, key_isnull);
 }
 
+/* What a rendering needs; it fills in the key */
+typedef struct Rendering
+{
+	Verifier   *verifier;
+	const VerifiedTable *table;
+	const MedsyncPlan *plan;
+	TupleDesc	desc;
+	const Datum *values;
+	const bool *isnull;
+	const MedsyncBalanceItem *item;
+	Jsonb	   *row_key;
+} Rendering;
+
+/*
+ * Render a row's key in a subtransaction: a cast of the table's owner may
+ * raise what it likes, and the finding must not be lost with it.
+ */
+static Jsonb *
+render_safely(void (*render) (Rendering *), Rendering *rendering)
+{
+	MemoryContext oldcontext = CurrentMemoryContext;
+	ResourceOwner oldowner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(oldcontext);
+	PG_TRY();
+	{
+		render(rendering);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(oldcontext);
+		CurrentResourceOwner = oldowner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(oldcontext);
+		error = CopyErrorData();
+		/* a real cancel; a function can only imitate its SQLSTATE */
+		if (error->funcname != NULL &&
+			strcmp(error->funcname, "ProcessInterrupts") == 0)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(oldcontext);
+		CurrentResourceOwner = oldowner;
+		rendering->row_key = NULL;
+	}
+	PG_END_TRY();
+	return rendering->row_key;
+}
+
+static void
+render_live_key(Rendering *rendering)
+{
+	rendering->row_key = key_to_jsonb(rendering->plan, rendering->desc,
+									  rendering->values, rendering->isnull);
+}
+
 /* Report a live row that no entry made, or that differs from its entries. */
 static void
 report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
@@ -447,12 +542,12 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 										   CurrentMemoryContext);
 	FindingPlace place = table_place(table);
 	MissingEntry *missing = NULL;
+	Rendering	rendering = {.verifier = verifier};
 	HeapTupleData tuple;
 	Buffer		page;
-	Oid			save_userid;
-	int			save_sec_context;
+	MedsyncIdentity caller;
 
-	medsync_act_as_table_owner(rel, &save_userid, &save_sec_context);
+	medsync_act_as_table_owner(rel, &caller);
 	tuple.t_self = item->live_tid;
 	if (heap_fetch(rel, SnapshotAny, &tuple, &page, false))
 	{
@@ -483,10 +578,14 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 			missing = hash_search(unbalanced->by_key, &missing_key, HASH_FIND,
 								  NULL);
 		}
-		place.row_key = key_to_jsonb(plan, desc, values, isnull);
+		rendering.plan = plan;
+		rendering.desc = desc;
+		rendering.values = values;
+		rendering.isnull = isnull;
+		place.row_key = render_safely(render_live_key, &rendering);
 		ReleaseBuffer(page);
 	}
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	medsync_act_as_caller(&caller);
 	relation_close(rel, AccessShareLock);
 
 	if (missing != NULL && missing->item != NULL)
@@ -511,19 +610,11 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 							  "No entry made this row.");
 }
 
-/* What render_missing fills in */
-typedef struct MissingRow
-{
-	Verifier   *verifier;
-	const VerifiedTable *table;
-	Jsonb	   *row_key;
-} MissingRow;
-
 /* The key of a row that is gone, from the image of the entry that made it. */
 static void
 render_missing(void *arg, const MedsyncWalkEntry *item)
 {
-	MissingRow *missing = arg;
+	Rendering  *missing = arg;
 	Verifier   *verifier = missing->verifier;
 	const MedsyncSubjectKey *subject;
 	MedsyncManifest *manifest;
@@ -550,17 +641,24 @@ render_missing(void *arg, const MedsyncWalkEntry *item)
 		missing->row_key = medsync_row_key_to_jsonb(reader, values, isnull);
 }
 
+static void
+render_missing_key(Rendering *rendering)
+{
+	(void) medsync_walk_fetch(&rendering->verifier->walk,
+							  &rendering->item->tid, rendering->item->nth,
+							  render_missing, rendering);
+}
+
 /* Report a row that should be there. */
 static void
 report_missing(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 {
 	Verifier   *verifier = unbalanced->verifier;
-	MissingRow	missing = {.verifier = verifier};
+	Rendering	missing = {.verifier = verifier,.item = item};
 	FindingPlace place;
 	Relation	rel;
 	Oid			relid;
-	Oid			save_userid;
-	int			save_sec_context;
+	MedsyncIdentity caller;
 
 	missing.table = medsync_verify_table(verifier, item->table);
 	place = table_place(missing.table);
@@ -570,10 +668,9 @@ report_missing(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 	rel = OidIsValid(relid) ? try_relation_open(relid, AccessShareLock) : NULL;
 	if (rel != NULL && ItemPointerIsValid(&item->tid))
 	{
-		medsync_act_as_table_owner(rel, &save_userid, &save_sec_context);
-		medsync_walk_fetch(&verifier->walk, &item->tid, item->nth,
-						   render_missing, &missing);
-		SetUserIdAndSecContext(save_userid, save_sec_context);
+		medsync_act_as_table_owner(rel, &caller);
+		(void) render_safely(render_missing_key, &missing);
+		medsync_act_as_caller(&caller);
 	}
 	if (rel != NULL)
 		relation_close(rel, AccessShareLock);
@@ -666,10 +763,10 @@ check_table_triggers(Verifier *verifier, const VerifiedTable *table)
 	now = medsync_table_of(rel);
 	if (now != NULL && now->number == table->number)
 	{
-		if (!medsync_capture_stands(rel))
+		if (!medsync_capture_stands(RelationGetRelid(rel)))
 			report_table(verifier, table, "guard_missing",
 						 "The capture trigger is gone, disabled or altered.");
-		if (!medsync_truncate_stands(rel))
+		if (!medsync_truncate_stands(RelationGetRelid(rel)))
 			report_table(verifier, table, "guard_missing",
 						 "The truncate trigger is gone, disabled or altered.");
 	}
@@ -729,7 +826,7 @@ check_unknown_tables(Verifier *verifier)
 		 * An untrack() may have committed before we had the lock; partitions
 		 * are check_unknown_partitions()'s.
 		 */
-		if (medsync_capture_stands(rel) && medsync_table_of(rel) == NULL &&
+		if (medsync_capture_stands(RelationGetRelid(rel)) && medsync_table_of(rel) == NULL &&
 			!rel->rd_rel->relispartition)
 		{
 			FindingPlace place = NO_PLACE;

@@ -509,7 +509,7 @@ is_captured(const MedsyncTable *table)
 	rel = try_relation_open(relid, NoLock);
 	if (rel == NULL)
 		return false;			/* the lock goes with the transaction */
-	stands = medsync_capture_stands(rel);
+	stands = medsync_capture_stands(RelationGetRelid(rel));
 	relation_close(rel, AccessShareLock);
 	return stands;
 }

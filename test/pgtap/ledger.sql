@@ -121,7 +121,7 @@ SELECT is(
 SELECT is(
 	(SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc
 	 WHERE pronamespace = 'medsync'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')),
-	'as_of history track untrack',
+	'_capture as_of history track untrack',
 	'PUBLIC may call history and as_of; track and untrack check their caller themselves');
 SELECT is(
 	(SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
