@@ -361,7 +361,7 @@ begin_history(Oid relid)
 									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	initStringInfo(&history->image);
 	initStringInfo(&history->packed);
-	medsync_walk_open(&history->walk, RegisterSnapshot(GetActiveSnapshot()));
+	medsync_walk_open(&history->walk, RegisterSnapshot(medsync_walk_snapshot()));
 	history->era = current_era(history);
 	return history;
 }

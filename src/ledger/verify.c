@@ -1235,7 +1235,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 								   sizeof(uint32), sizeof(VerifiedTable));
 	verifier->missing_keys = create_hash(verifier, "medsync missing keys",
 										 MEDSYNC_ID_SIZE, MEDSYNC_ID_SIZE);
-	verifier->snapshot = RegisterSnapshot(GetActiveSnapshot());
+	verifier->snapshot = RegisterSnapshot(medsync_walk_snapshot());
 	if (!PG_ARGISNULL(1))
 		verifier->since = PG_GETARG_INT64(1);
 	if (verifier->since < 0)

@@ -126,6 +126,18 @@ medsync_xid_set_of_snapshot(Snapshot snapshot)
 	return text.data;
 }
 
+/*
+ * The snapshot that readers of the ledger use: the caller's.  Only where the
+ * caller's transaction has sealed it is a fresh one, as the sealer's was,
+ * since its block holds what an older snapshot does not see.
+ */
+Snapshot
+medsync_walk_snapshot(void)
+{
+	return medsync_journal_has_sealed() ?
+		GetLatestSnapshot() : GetActiveSnapshot();
+}
+
 /* Open the journal for reading under a snapshot. */
 void
 medsync_walk_open(MedsyncWalk *walk, Snapshot snapshot)

@@ -101,6 +101,7 @@ typedef struct MedsyncWalk
 	StringInfoData row_buffer;	/* a packed row being read */
 } MedsyncWalk;
 
+extern Snapshot medsync_walk_snapshot(void);
 extern void medsync_walk_open(MedsyncWalk *walk, Snapshot snapshot);
 extern void medsync_walk_close(MedsyncWalk *walk);
 extern void medsync_walk_gather(MedsyncWalk *walk, const MedsyncEra *line,
