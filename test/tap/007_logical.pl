@@ -125,6 +125,41 @@ is( query($subscriber, 'clinic', "SELECT count(*), count(DISTINCT row_key) FROM 
 seal_all($_, 'clinic') foreach $publisher, $subscriber;
 is_clean($_, 'clinic', $_->name . ' clean') foreach $publisher, $subscriber;
 
+# Streamed and prepared transactions
+$publisher->safe_psql('clinic', "ALTER SYSTEM SET logical_decoding_work_mem = '64kB'; SELECT pg_reload_conf(); CREATE TABLE streamed (id int PRIMARY KEY, v int); CREATE PUBLICATION p2 FOR TABLE streamed");
+$subscriber->safe_psql('clinic', <<SQL);
+CREATE TABLE streamed (id int PRIMARY KEY, v int);
+SELECT medsync.track('streamed', subject => 'v');
+CREATE SUBSCRIPTION s2 CONNECTION '$connection' PUBLICATION p2 WITH (streaming = on, two_phase = on);
+SQL
+$subscriber->wait_for_subscription_sync($publisher, 's2', 'clinic');
+$publisher->safe_psql('clinic', <<'SQL');
+BEGIN;
+INSERT INTO streamed SELECT i, i % 5 FROM generate_series(1, 3000) i;
+SAVEPOINT s;
+INSERT INTO streamed SELECT i, 1 FROM generate_series(3001, 6000) i;
+ROLLBACK TO s;
+UPDATE streamed SET v = 9 WHERE id <= 1000;
+COMMIT;
+BEGIN;
+INSERT INTO streamed SELECT i, i % 5 FROM generate_series(10001, 10010) i;
+PREPARE TRANSACTION 'first';
+BEGIN;
+INSERT INTO streamed SELECT i, i % 5 FROM generate_series(20001, 20010) i;
+PREPARE TRANSACTION 'second';
+SQL
+$publisher->wait_for_catchup('s2');
+is(query($subscriber, 'clinic', 'SELECT count(*) FROM pg_prepared_xacts'), '2', 'prepared on the subscriber too');
+seal_all($subscriber, 'clinic');
+is_clean($subscriber, 'clinic', 'clean with prepared transactions of the apply worker');
+is(history_counts('streamed'), 'insert 3000, update_in 1000, update_out 1000', 'a streamed transaction is recorded once');
+$publisher->safe_psql('clinic', "COMMIT PREPARED 'first'; ROLLBACK PREPARED 'second'");
+$publisher->wait_for_catchup('s2');
+is(history_counts('streamed'), 'insert 3010, update_in 1000, update_out 1000', 'a prepared one when it is committed');
+seal_all($subscriber, 'clinic');
+is_clean($subscriber, 'clinic', 'streamed and prepared: clean');
+is_replayable($subscriber, 'clinic', 'streamed', 'streamed and prepared');
+
 # and the other direction of trust: a change past the trigger is found here too
 $subscriber->safe_psql('clinic', <<'SQL');
 DO $$
