@@ -983,8 +983,9 @@ report_key(void *arg, MedsyncKeyStatus status, const char *what)
 
 /* All blocks in order, then what is unsealed. */
 static void
-verify_entries(Verifier *verifier)
+verify_entries(void *arg)
 {
+	Verifier   *verifier = arg;
 	Relation	heap = medsync_open("_block", AccessShareLock);
 	MedsyncBlock *previous = NULL;
 	List	   *lines = NIL;
@@ -1024,28 +1025,37 @@ verify_entries(Verifier *verifier)
 	check_eras(verifier);
 }
 
-/* A cancel is not a finding, nor is want of memory or space. */
-bool
-medsync_verify_is_no_finding(const ErrorData *error)
+/*
+ * Is this error no finding?  A cancel is none, nor is want of memory or
+ * space.  A cancel is known by where it was raised: a function that a
+ * table's owner brought can imitate its SQLSTATE.
+ */
+static bool
+is_no_finding(const ErrorData *error)
 {
-	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+	const char *funcname = error->funcname ? error->funcname : "";
 
-	return category == ERRCODE_INSUFFICIENT_RESOURCES ||
-		category == ERRCODE_OPERATOR_INTERVENTION;
+	return strcmp(funcname, "ProcessInterrupts") == 0 ||
+		(ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES &&
+		 strcmp(funcname, "exec_stmt_raise") != 0);
 }
 
-/* Run a part; an error while reading becomes a finding. */
-static void
-run_part(Verifier *verifier, void (*part) (Verifier *), const char *what)
+/*
+ * Do some work in a subtransaction.  Returns NULL, or the message of the
+ * error that ended it, so that reading damage is a finding.
+ */
+char *
+medsync_verify_try(void (*work) (void *arg), void *arg)
 {
 	MemoryContext oldcontext = CurrentMemoryContext;
 	ResourceOwner oldowner = CurrentResourceOwner;
+	char	   *volatile message = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(oldcontext);
 	PG_TRY();
 	{
-		part(verifier);
+		work(arg);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(oldcontext);
 		CurrentResourceOwner = oldowner;
@@ -1056,19 +1066,29 @@ run_part(Verifier *verifier, void (*part) (Verifier *), const char *what)
 
 		MemoryContextSwitchTo(oldcontext);
 		error = CopyErrorData();
-		if (medsync_verify_is_no_finding(error))
+		if (is_no_finding(error))
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(oldcontext);
 		CurrentResourceOwner = oldowner;
-		verifier->damaged = true;
-		medsync_verify_report(verifier, "error", "block_altered", NO_PLACE,
-							  NULL, NULL,
-							  psprintf("%s could not be read: %s", what,
-									   error->message));
+		message = error->message ? error->message : "unknown error";
 	}
 	PG_END_TRY();
+	return message;
+}
+
+/* Run a part; an error while reading becomes a finding. */
+static void
+run_part(Verifier *verifier, void (*part) (void *), const char *what)
+{
+	char	   *message = medsync_verify_try(part, verifier);
+
+	if (message == NULL)
+		return;
+	verifier->damaged = true;
+	report_ledger(verifier, "block_altered",
+				  psprintf("%s could not be read: %s", what, message));
 }
 
 /* Which table numbers a named relation and its partitions have. */

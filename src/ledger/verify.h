@@ -113,10 +113,11 @@ extern void medsync_verify_missing_key(Verifier *verifier,
 									   const uint8 *key_id,
 									   const char *relation);
 
-extern bool medsync_verify_is_no_finding(const ErrorData *error);
+extern char *medsync_verify_try(void (*work) (void *arg), void *arg);
 
-extern void medsync_verify_live_tables(Verifier *verifier);
-extern void medsync_verify_balance(Verifier *verifier);
-extern void medsync_verify_guards(Verifier *verifier);
+/* the parts of a run; the argument is the Verifier */
+extern void medsync_verify_live_tables(void *arg);
+extern void medsync_verify_balance(void *arg);
+extern void medsync_verify_guards(void *arg);
 
 #endif							/* MEDSYNC_VERIFY_H */

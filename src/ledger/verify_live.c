@@ -302,66 +302,60 @@ read_live_table(Verifier *verifier, VerifiedTable *table, Relation rel,
 	table->live_read = true;
 }
 
-/* One table's rows, in a subtransaction: an unreadable page is a finding. */
+/* One table to read; see check_live_table() */
+typedef struct LiveTable
+{
+	Verifier   *verifier;
+	VerifiedTable *table;
+} LiveTable;
+
+static void
+open_and_read(void *arg)
+{
+	Verifier   *verifier = ((LiveTable *) arg)->verifier;
+	VerifiedTable *table = ((LiveTable *) arg)->table;
+	Relation	rel = open_tracked(table);
+	MedsyncTable *now = rel ? medsync_table_of(rel) : NULL;
+
+	if (rel == NULL)
+	{
+		if (table->row.tracked)
+			report_table(verifier, table, "missing", "The table is gone.");
+		return;					/* else untracked while we came to it */
+	}
+	if (now != NULL && now->number == table->number)
+	{
+		MedsyncManifest *manifest =
+			now->manifest_version == table->last_version ?
+			table->manifest :
+			medsync_manifest_load(now->number, now->manifest_version);
+
+		if (manifest == NULL)
+			report_table(verifier, table, "entry_altered",
+						 "The table's manifest is missing.");
+		else
+			read_live_table(verifier, table, rel, manifest);
+	}
+	relation_close(rel, NoLock);
+}
+
+/* One table's rows; an unreadable page is a finding. */
 static void
 check_live_table(Verifier *verifier, VerifiedTable *table)
 {
-	MemoryContext oldcontext = CurrentMemoryContext;
-	ResourceOwner oldowner = CurrentResourceOwner;
+	LiveTable	live = {.verifier = verifier,.table = table};
+	char	   *message = medsync_verify_try(open_and_read, &live);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(oldcontext);
-	PG_TRY();
-	{
-		Relation	rel = open_tracked(table);
-		MedsyncTable *now = rel ? medsync_table_of(rel) : NULL;
-
-		if (rel == NULL && table->row.tracked)
-			report_table(verifier, table, "missing", "The table is gone.");
-		else if (rel == NULL)
-			;					/* untracked while we came to it */
-		else if (now != NULL && now->number == table->number)
-		{
-			MedsyncManifest *manifest =
-				now->manifest_version == table->last_version ?
-				table->manifest :
-				medsync_manifest_load(now->number, now->manifest_version);
-
-			if (manifest == NULL)
-				report_table(verifier, table, "entry_altered",
-							 "The table's manifest is missing.");
-			else
-				read_live_table(verifier, table, rel, manifest);
-		}
-		if (rel != NULL)
-			relation_close(rel, NoLock);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(oldcontext);
-		CurrentResourceOwner = oldowner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(oldcontext);
-		error = CopyErrorData();
-		if (medsync_verify_is_no_finding(error))
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(oldcontext);
-		CurrentResourceOwner = oldowner;
+	if (message != NULL)
 		report_table(verifier, table, "altered",
-					 psprintf("The table could not be read: %s",
-							  error->message));
-	}
-	PG_END_TRY();
+					 psprintf("The table could not be read: %s", message));
 }
 
 /* Compare the list of tables with the manifests, and read every live table. */
 void
-medsync_verify_live_tables(Verifier *verifier)
+medsync_verify_live_tables(void *arg)
 {
+	Verifier   *verifier = arg;
 	int			malformed = 0;	/* reported by load_tables() */
 	List	   *visible = medsync_tables(verifier->snapshot, &malformed);
 	HASH_SEQ_STATUS status;
@@ -484,47 +478,21 @@ typedef struct Rendering
 } Rendering;
 
 /*
- * Render a row's key in a subtransaction: a cast of the table's owner may
- * raise what it likes, and the finding must not be lost with it.
+ * Render a row's key apart: a cast of the table's owner may raise what it
+ * likes, and the finding must not be lost with it.
  */
 static Jsonb *
-render_safely(void (*render) (Rendering *), Rendering *rendering)
+render_safely(void (*render) (void *), Rendering *rendering)
 {
-	MemoryContext oldcontext = CurrentMemoryContext;
-	ResourceOwner oldowner = CurrentResourceOwner;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(oldcontext);
-	PG_TRY();
-	{
-		render(rendering);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(oldcontext);
-		CurrentResourceOwner = oldowner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(oldcontext);
-		error = CopyErrorData();
-		/* a real cancel; a function can only imitate its SQLSTATE */
-		if (error->funcname != NULL &&
-			strcmp(error->funcname, "ProcessInterrupts") == 0)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(oldcontext);
-		CurrentResourceOwner = oldowner;
-		rendering->row_key = NULL;
-	}
-	PG_END_TRY();
-	return rendering->row_key;
+	return medsync_verify_try(render, rendering) == NULL ?
+		rendering->row_key : NULL;
 }
 
 static void
-render_live_key(Rendering *rendering)
+render_live_key(void *arg)
 {
+	Rendering  *rendering = arg;
+
 	rendering->row_key = key_to_jsonb(rendering->plan, rendering->desc,
 									  rendering->values, rendering->isnull);
 }
@@ -642,8 +610,10 @@ render_missing(void *arg, const MedsyncWalkEntry *item)
 }
 
 static void
-render_missing_key(Rendering *rendering)
+render_missing_key(void *arg)
 {
+	Rendering  *rendering = arg;
+
 	(void) medsync_walk_fetch(&rendering->verifier->walk,
 							  &rendering->item->tid, rendering->item->nth,
 							  render_missing, rendering);
@@ -682,8 +652,9 @@ report_missing(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 
 /* Draw the balance of every table, and pair what is missing with what is extra. */
 void
-medsync_verify_balance(Verifier *verifier)
+medsync_verify_balance(void *arg)
 {
+	Verifier   *verifier = arg;
 	Unbalanced	unbalanced = {.verifier = verifier};
 	ListCell   *cell;
 
@@ -846,8 +817,9 @@ check_unknown_tables(Verifier *verifier)
 
 /* Check the triggers that keep the ledger complete. */
 void
-medsync_verify_guards(Verifier *verifier)
+medsync_verify_guards(void *arg)
 {
+	Verifier   *verifier = arg;
 	HASH_SEQ_STATUS status;
 	VerifiedTable *table;
 
