@@ -57,8 +57,8 @@ typedef struct CapturePlan
 	bool		valid;
 	bool		busy;			/* a capture is using it */
 	MedsyncPlan *plan;
-	MedsyncHmac *label;			/* keyed with the table's K_label */
 	MedsyncSubjectKey table_key;
+	MedsyncHmacKey label;		/* the table's K_label */
 } CapturePlan;
 
 /* One version of a row, encoded */
@@ -68,7 +68,8 @@ typedef struct EncodedRow
 	bool	   *isnull;
 	MedsyncSink row;			/* canonical row; empty in hash mode */
 	MedsyncSink key;			/* canonical row of the key columns */
-	MedsyncSubjectKey subject;
+	const MedsyncSubjectKey *subject;	/* until the next one is encoded */
+	uint8		key_id[MEDSYNC_ID_SIZE];
 	MedsyncRowDigest digest;
 	uint64		length;			/* bytes of the canonical row, full mode */
 } EncodedRow;
@@ -112,11 +113,11 @@ release_plan(CapturePlan *cached)
 {
 	if (cached->plan != NULL && !cached->busy)
 	{
-		medsync_hmac_free(cached->label);
+		medsync_cleanse(&cached->table_key, sizeof(cached->table_key));
+		medsync_cleanse(&cached->label, sizeof(cached->label));
 		MemoryContextDelete(cached->plan->context);
 	}
 	cached->plan = NULL;
-	cached->label = NULL;
 	cached->busy = false;
 }
 
@@ -151,9 +152,7 @@ fill_plan(CapturePlan *cached, Relation rel)
 	medsync_wire_store_u32(number, table->number);
 	cached->table_key = *medsync_vault_subject_key(MEDSYNC_SUBJECT_TABLE,
 												   number, sizeof(number));
-	cached->label = medsync_hmac_create();
-	medsync_hmac_start(cached->label, cached->table_key.label,
-					   MEDSYNC_KEY_SIZE);
+	medsync_vault_label_key(&cached->table_key, &cached->label);
 }
 
 /* The valid plan of a tracked relation. */
@@ -169,7 +168,6 @@ capture_plan(Relation rel)
 	{
 		cached->valid = cached->busy = false;
 		cached->plan = NULL;
-		cached->label = NULL;
 	}
 	if (!cached->valid)
 	{
@@ -191,7 +189,10 @@ capture_plan(Relation rel)
 	return cached;
 }
 
-/* The key of a row's subject. */
+/*
+ * Find the key of a row's subject.  It is valid until the next call, also
+ * one by a nested trigger: so it is used before any value is looked at again.
+ */
 static void
 find_subject_key(const CapturePlan *cached, EncodedRow *row)
 {
@@ -199,41 +200,40 @@ find_subject_key(const CapturePlan *cached, EncodedRow *row)
 											  row->isnull);
 
 	if (subject == NULL)
-		row->subject = cached->table_key;
+		row->subject = &cached->table_key;
 	else
 	{
-		row->subject = *medsync_vault_subject_key(MEDSYNC_SUBJECT_PERSON,
-												  subject, strlen(subject));
+		row->subject = medsync_vault_subject_key(MEDSYNC_SUBJECT_PERSON,
+												 subject, strlen(subject));
 		pfree(subject);
 	}
+	memcpy(row->key_id, row->subject->id, MEDSYNC_ID_SIZE);
 }
 
 /* Encode one version of a row and commit to it. */
 static void
 encode_row(const CapturePlan *cached, EncodedRow *row, bool with_image)
 {
-	static MedsyncSha256 *sha = NULL;
 	const MedsyncPlan *plan = cached->plan;
-
-	if (sha == NULL)
-		sha = medsync_sha256_create();
-	find_subject_key(cached, row);
+	MedsyncSha256 sha;
 
 	initStringInfo(&row->row.buf);
-	row->row.hash = with_image ? NULL : sha;
-	medsync_row_hash_start(sha, plan->table);
+	row->row.hash = with_image ? NULL : &sha;
+	medsync_row_hash_start(&sha, plan->table);
 	medsync_row_encode(&row->row, plan, row->values, row->isnull);
 	if (with_image)
-		medsync_sha256_update(sha, row->row.buf.data, row->row.buf.len);
+		medsync_sha256_update(&sha, row->row.buf.data, row->row.buf.len);
 	else
 		medsync_sink_flush(&row->row);
-	medsync_sha256_finish(sha, row->digest.hash);
-	medsync_row_commit(row->subject.commit, row->digest.hash, &row->digest);
+	medsync_sha256_finish(&sha, row->digest.hash);
 
 	initStringInfo(&row->key.buf);
 	row->key.hash = NULL;
 	if (plan->key_count > 0)
 		medsync_row_encode_key(&row->key, plan, row->values, row->isnull);
+
+	find_subject_key(cached, row);
+	medsync_row_commit(&row->subject->commit, &row->digest);
 }
 
 /* Put into an entry whose row it is about. */
@@ -241,11 +241,11 @@ static void
 set_row_identity(const CapturePlan *cached, MedsyncEntry *entry,
 				 const EncodedRow *row)
 {
-	memcpy(entry->key_id, row->subject.id, MEDSYNC_ID_SIZE);
+	memcpy(entry->key_id, row->key_id, MEDSYNC_ID_SIZE);
 	entry->fields |= MEDSYNC_HAS_KEY_ID;
 	if (cached->plan->key_count > 0)
 	{
-		medsync_row_key(cached->label, row->key.buf.data, row->key.buf.len,
+		medsync_row_key(&cached->label, row->key.buf.data, row->key.buf.len,
 						entry->row_key);
 		entry->fields |= MEDSYNC_HAS_ROW_KEY;
 	}
@@ -276,7 +276,7 @@ record_entry(const CapturePlan *cached, MedsyncOperation operation,
 			   MEDSYNC_HASH_SIZE);
 		entry.fields |= MEDSYNC_HAS_NEW;
 		if (cached->plan->full)
-			medsync_image_seal(&entry, &new_row->subject,
+			medsync_image_seal(&entry, new_row->subject,
 							   new_row->row.buf.data, new_row->row.buf.len,
 							   &room);
 	}
@@ -325,7 +325,7 @@ record_update(const CapturePlan *cached, CommandId command,
 {
 	bool		same_row;
 
-	same_row = memcmp(old_row->subject.id, new_row->subject.id,
+	same_row = memcmp(old_row->key_id, new_row->key_id,
 					  MEDSYNC_ID_SIZE) == 0 &&
 		old_row->key.buf.len == new_row->key.buf.len &&
 		memcmp(old_row->key.buf.data, new_row->key.buf.data,

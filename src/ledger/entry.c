@@ -181,25 +181,23 @@ medsync_packed_add(StringInfo body, MedsyncEntry *previous,
 
 /* The seed that belongs to a packed row; its body's own seed is left out. */
 void
-medsync_packed_seed(const uint8 *seed_key, const uint8 *ledger_id,
+medsync_packed_seed(const MedsyncHmacKey *seed_key, const uint8 *ledger_id,
 					uint64 xid, uint64 ordinal,
 					const uint8 *body, size_t len, uint8 *seed)
 {
-	static MedsyncHmac *hmac = NULL;
+	MedsyncHmac hmac;
 	uint8		mac[MEDSYNC_HASH_SIZE];
 	uint8		place[16];
 
-	if (hmac == NULL)
-		hmac = medsync_hmac_create();
 	medsync_wire_store_u64(place, xid);
 	medsync_wire_store_u64(place + 8, ordinal);
-	medsync_hmac_start(hmac, seed_key, MEDSYNC_KEY_SIZE);
-	medsync_hmac_update(hmac, ledger_id, MEDSYNC_ID_SIZE);
-	medsync_hmac_update(hmac, place, sizeof(place));
-	medsync_hmac_update(hmac, body, 1);
-	medsync_hmac_update(hmac, body + 1 + MEDSYNC_SEED_SIZE,
+	medsync_hmac_start(&hmac, seed_key);
+	medsync_hmac_update(&hmac, ledger_id, MEDSYNC_ID_SIZE);
+	medsync_hmac_update(&hmac, place, sizeof(place));
+	medsync_hmac_update(&hmac, body, 1);
+	medsync_hmac_update(&hmac, body + 1 + MEDSYNC_SEED_SIZE,
 						len - 1 - MEDSYNC_SEED_SIZE);
-	medsync_hmac_finish(hmac, mac);
+	medsync_hmac_finish(&hmac, mac);
 	memcpy(seed, mac, MEDSYNC_SEED_SIZE);
 }
 
@@ -455,25 +453,24 @@ medsync_entry_leaf(StringInfo scratch, const uint8 *era_id,
 				   const MedsyncPackedHeader *header,
 				   const MedsyncEntry *entry, uint8 *leaf)
 {
-	static MedsyncHmac *hmac = NULL;
-	static uint8 hmac_key[MEDSYNC_SEED_SIZE];
-	static bool hmac_keyed = false;
+	static MedsyncHmacKey hmac_key;
+	static uint8 seed[MEDSYNC_SEED_SIZE];
+	static bool keyed = false;
+	MedsyncHmac hmac;
 	uint8		salt[MEDSYNC_HASH_SIZE];
 	uint8		ordinal[8];
 
-	if (hmac == NULL)
-		hmac = medsync_hmac_create();
-	if (hmac_keyed && memcmp(hmac_key, header->seed, MEDSYNC_SEED_SIZE) == 0)
-		medsync_hmac_start(hmac, NULL, 0);
-	else
+	/* entries of one packed row follow each other */
+	if (!keyed || memcmp(seed, header->seed, MEDSYNC_SEED_SIZE) != 0)
 	{
-		medsync_hmac_start(hmac, header->seed, MEDSYNC_SEED_SIZE);
-		memcpy(hmac_key, header->seed, MEDSYNC_SEED_SIZE);
-		hmac_keyed = true;
+		medsync_hmac_key(&hmac_key, header->seed, MEDSYNC_SEED_SIZE);
+		memcpy(seed, header->seed, MEDSYNC_SEED_SIZE);
+		keyed = true;
 	}
+	medsync_hmac_start(&hmac, &hmac_key);
 	medsync_wire_store_u64(ordinal, entry->ordinal);
-	medsync_hmac_update(hmac, ordinal, sizeof(ordinal));
-	medsync_hmac_finish(hmac, salt);
+	medsync_hmac_update(&hmac, ordinal, sizeof(ordinal));
+	medsync_hmac_finish(&hmac, salt);
 
 	resetStringInfo(scratch);
 	medsync_wire_put_bytes(scratch, salt, sizeof(salt));

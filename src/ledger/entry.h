@@ -132,7 +132,8 @@ extern void medsync_packed_add(StringInfo body, MedsyncEntry *previous,
 							   const MedsyncEntry *entry);
 extern void medsync_packed_first(MedsyncEntry *previous,
 								 const MedsyncPackedHeader *header);
-extern void medsync_packed_seed(const uint8 *seed_key, const uint8 *ledger_id,
+extern void medsync_packed_seed(const MedsyncHmacKey *seed_key,
+								const uint8 *ledger_id,
 								uint64 xid, uint64 ordinal,
 								const uint8 *body, size_t len, uint8 *seed);
 

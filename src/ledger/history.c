@@ -437,15 +437,13 @@ static bool
 image_matches(const History *history, const MedsyncEntry *entry,
 			  const MedsyncSubjectKey *key)
 {
-	static MedsyncSha256 *sha = NULL;
+	MedsyncSha256 sha;
 	MedsyncRowDigest digest;
 
-	if (sha == NULL)
-		sha = medsync_sha256_create();
-	medsync_row_hash_start(sha, entry->table);
-	medsync_sha256_update(sha, history->image.data, history->image.len);
-	medsync_sha256_finish(sha, digest.hash);
-	medsync_row_commit(key->commit, digest.hash, &digest);
+	medsync_row_hash_start(&sha, entry->table);
+	medsync_sha256_update(&sha, history->image.data, history->image.len);
+	medsync_sha256_finish(&sha, digest.hash);
+	medsync_row_commit(&key->commit, &digest);
 	return memcmp(digest.commitment, entry->new_commitment,
 				  MEDSYNC_HASH_SIZE) == 0;
 }
@@ -1040,10 +1038,10 @@ encode_key(const MedsyncRowReader *rows, Jsonb *key, MedsyncSink *sink)
 static void
 set_row_key(History *history, HistoryTable *table, Jsonb *key)
 {
-	static MedsyncHmac *label = NULL;
 	const MedsyncRowReader *rows =
 		version_reader(history, table, table->latest->version)->rows;
 	const MedsyncSubjectKey *table_key;
+	MedsyncHmacKey label;
 	MedsyncKeyStatus status;
 	MedsyncSink sink = {0};
 	uint8		number[4];
@@ -1063,10 +1061,9 @@ set_row_key(History *history, HistoryTable *table, Jsonb *key)
 						table->latest->table_name),
 				 errdetail_internal("Its own key: %s.",
 									medsync_vault_status_text(status))));
-	if (label == NULL)
-		label = medsync_hmac_create();
-	medsync_hmac_start(label, table_key->label, MEDSYNC_KEY_SIZE);
-	medsync_row_key(label, sink.buf.data, sink.buf.len, table->row_key);
+	medsync_vault_label_key(table_key, &label);
+	medsync_row_key(&label, sink.buf.data, sink.buf.len, table->row_key);
+	medsync_cleanse(&label, sizeof(label));
 	table->looked_up = true;
 }
 

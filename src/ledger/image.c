@@ -92,20 +92,21 @@ keyed_context(const MedsyncSubjectKey *subject, const uint8 *seed,
 			  uint8 *key, const uint8 **key_to_set)
 {
 	static MedsyncGcm *gcm = NULL;
-	static uint8 last_image_key[MEDSYNC_KEY_SIZE];
+	static MedsyncHmacKey last_image_key;
 	static uint8 last_seed[MEDSYNC_IMAGE_SEED_SIZE];
+	const MedsyncHmacKey *image_key = medsync_vault_image_key(subject);
 
 	if (gcm == NULL)
 		gcm = medsync_gcm_create();
 	if (keyed &&
-		memcmp(last_image_key, subject->image, MEDSYNC_KEY_SIZE) == 0 &&
+		memcmp(&last_image_key, image_key, sizeof(last_image_key)) == 0 &&
 		memcmp(last_seed, seed, MEDSYNC_IMAGE_SEED_SIZE) == 0)
 	{
 		*key_to_set = NULL;
 		return gcm;
 	}
-	medsync_hkdf_expand(subject->image, seed, MEDSYNC_IMAGE_SEED_SIZE, key);
-	memcpy(last_image_key, subject->image, MEDSYNC_KEY_SIZE);
+	medsync_hkdf_expand(image_key, seed, MEDSYNC_IMAGE_SEED_SIZE, key);
+	last_image_key = *image_key;
 	memcpy(last_seed, seed, MEDSYNC_IMAGE_SEED_SIZE);
 	keyed = true;
 	*key_to_set = key;

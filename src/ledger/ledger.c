@@ -65,7 +65,7 @@ static struct
 	bool		valid;
 	Oid			relid;			/* of _ledger */
 	uint8		id[MEDSYNC_ID_SIZE];
-	uint8		seed_key[MEDSYNC_KEY_SIZE];
+	MedsyncHmacKey seed_key;
 	MedsyncEra	era;			/* number is set once it is known committed */
 	bool		era_valid;
 } ledger_cache;
@@ -175,6 +175,7 @@ static void
 load_ledger(void)
 {
 	TimestampTz created_at;
+	uint8		seed_key[MEDSYNC_KEY_SIZE];
 
 	ledger_cache.relid = medsync_relation_oid("_ledger");
 	if (!medsync_ledger_read(ledger_cache.id, &created_at))
@@ -182,7 +183,9 @@ load_ledger(void)
 				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
 				 errmsg("the ledger has no identity"),
 				 errdetail("Table medsync._ledger is empty.")));
-	medsync_vault_root_key("seal", ledger_cache.seed_key);
+	medsync_vault_root_key("seal", seed_key);
+	medsync_hmac_key(&ledger_cache.seed_key, seed_key, sizeof(seed_key));
+	medsync_cleanse(seed_key, sizeof(seed_key));
 	ledger_cache.era_valid = false;
 	ledger_cache.valid = true;
 }
@@ -197,12 +200,12 @@ medsync_ledger_id(void)
 }
 
 /* The key under which seeds of packed rows are made. */
-const uint8 *
+const MedsyncHmacKey *
 medsync_ledger_seed_key(void)
 {
 	if (!ledger_cache.valid)
 		load_ledger();
-	return ledger_cache.seed_key;
+	return &ledger_cache.seed_key;
 }
 
 /* Fill in an era's id from what it stands for. */

@@ -38,7 +38,7 @@ extern void medsync_ledger_unlock(MedsyncLock what);
 extern bool medsync_ledger_read(uint8 *id, TimestampTz *created_at);
 extern void medsync_ledger_create(void);
 extern const uint8 *medsync_ledger_id(void);
-extern const uint8 *medsync_ledger_seed_key(void);
+extern const MedsyncHmacKey *medsync_ledger_seed_key(void);
 
 extern void medsync_era_current(const uint8 *ledger_id, MedsyncEra *era);
 extern void medsync_era_identify(MedsyncEra *era);

@@ -20,15 +20,13 @@
 void
 medsync_merkle_leaf_hash(const uint8 *leaf, size_t len, uint8 *hash)
 {
-	static MedsyncSha256 *sha = NULL;
+	MedsyncSha256 sha;
 	uint8		prefix = 0x00;
 
-	if (sha == NULL)
-		sha = medsync_sha256_create();
-	medsync_sha256_start(sha);
-	medsync_sha256_update(sha, &prefix, 1);
-	medsync_sha256_update(sha, leaf, len);
-	medsync_sha256_finish(sha, hash);
+	medsync_sha256_start(&sha);
+	medsync_sha256_update(&sha, &prefix, 1);
+	medsync_sha256_update(&sha, leaf, len);
+	medsync_sha256_finish(&sha, hash);
 }
 
 /* RFC 6962, section 2.1: SHA-256(0x01 || left || right). */

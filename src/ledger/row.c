@@ -15,7 +15,6 @@
 #include "ledger/row.h"
 
 #define COMMITMENT_VERSION	1
-#define KEYED_CONTEXTS		1024	/* about 1 MB of them */
 
 static int
 compare_plan_columns(const void *a, const void *b)
@@ -139,65 +138,34 @@ medsync_row_hash_start(MedsyncSha256 *sha, uint32 table)
 	medsync_sha256_update(sha, prefix, sizeof(prefix));
 }
 
-/*
- * A context keyed for a subject, started.  Setting a key costs as much as
- * the HMAC itself, so the contexts of recent subjects are kept, each at the
- * place that its key gives (keys are uniformly distributed).
- */
-static MedsyncHmac *
-keyed_hmac(const uint8 *commit_key)
-{
-	static struct
-	{
-		MedsyncHmac *hmac;
-		uint8		key[MEDSYNC_KEY_SIZE];
-	}			places[KEYED_CONTEXTS];
-	uint16		hash;
-	int			place;
-
-	memcpy(&hash, commit_key, sizeof(hash));
-	place = hash % KEYED_CONTEXTS;
-	if (places[place].hmac != NULL &&
-		memcmp(places[place].key, commit_key, MEDSYNC_KEY_SIZE) == 0)
-		medsync_hmac_start(places[place].hmac, NULL, 0);
-	else
-	{
-		if (places[place].hmac == NULL)
-			places[place].hmac = medsync_hmac_create();
-		medsync_hmac_start(places[place].hmac, commit_key, MEDSYNC_KEY_SIZE);
-		memcpy(places[place].key, commit_key, MEDSYNC_KEY_SIZE);
-	}
-	return places[place].hmac;
-}
-
-/* r = HMAC(K_commit, h), commitment = SHA-256(r || h). */
+/* r = HMAC(K_commit, h), commitment = SHA-256(r || h), from digest->hash. */
 void
-medsync_row_commit(const uint8 *commit_key, const uint8 *hash,
-				   MedsyncRowDigest *digest)
+medsync_row_commit(const MedsyncHmacKey *commit_key, MedsyncRowDigest *digest)
 {
-	MedsyncHmac *hmac = keyed_hmac(commit_key);
-	uint8		joined[2 * MEDSYNC_HASH_SIZE];
+	MedsyncHmac hmac;
+	MedsyncSha256 sha;
 
-	medsync_hmac_update(hmac, hash, MEDSYNC_HASH_SIZE);
-	medsync_hmac_finish(hmac, digest->opening);
+	medsync_hmac_start(&hmac, commit_key);
+	medsync_hmac_update(&hmac, digest->hash, MEDSYNC_HASH_SIZE);
+	medsync_hmac_finish(&hmac, digest->opening);
 
-	if (digest->hash != hash)
-		memcpy(digest->hash, hash, MEDSYNC_HASH_SIZE);
-	memcpy(joined, digest->opening, MEDSYNC_HASH_SIZE);
-	memcpy(joined + MEDSYNC_HASH_SIZE, hash, MEDSYNC_HASH_SIZE);
-	medsync_sha256(joined, sizeof(joined), digest->commitment);
+	medsync_sha256_start(&sha);
+	medsync_sha256_update(&sha, digest->opening, MEDSYNC_HASH_SIZE);
+	medsync_sha256_update(&sha, digest->hash, MEDSYNC_HASH_SIZE);
+	medsync_sha256_finish(&sha, digest->commitment);
 }
 
 /* The row key: a pseudonym of the primary key, under the table's own key. */
 void
-medsync_row_key(MedsyncHmac *label, const void *key_columns, size_t len,
-				uint8 *row_key)
+medsync_row_key(const MedsyncHmacKey *label, const void *key_columns,
+				size_t len, uint8 *row_key)
 {
 	uint8		mac[MEDSYNC_HASH_SIZE];
+	MedsyncHmac hmac;
 
-	medsync_hmac_start(label, NULL, 0);
-	medsync_hmac_update(label, key_columns, len);
-	medsync_hmac_finish(label, mac);
+	medsync_hmac_start(&hmac, label);
+	medsync_hmac_update(&hmac, key_columns, len);
+	medsync_hmac_finish(&hmac, mac);
 	memcpy(row_key, mac, MEDSYNC_ID_SIZE);
 }
 

@@ -59,12 +59,13 @@ extern MedsyncPlan *medsync_plan_build(Relation rel,
 extern void medsync_row_encode(MedsyncSink *sink, const MedsyncPlan *plan,
 							   const Datum *values, const bool *isnull);
 extern void medsync_row_hash_start(MedsyncSha256 *sha, uint32 table);
-extern void medsync_row_commit(const uint8 *commit_key, const uint8 *hash,
+extern void medsync_row_commit(const MedsyncHmacKey *commit_key,
 							   MedsyncRowDigest *digest);
 extern void medsync_row_encode_key(MedsyncSink *sink, const MedsyncPlan *plan,
 								   const Datum *values, const bool *isnull);
-extern void medsync_row_key(MedsyncHmac *label, const void *key_columns,
-							size_t len, uint8 *row_key);
+extern void medsync_row_key(const MedsyncHmacKey *label,
+							const void *key_columns, size_t len,
+							uint8 *row_key);
 extern char *medsync_row_subject(const MedsyncPlan *plan, const Datum *values,
 								 const bool *isnull);
 

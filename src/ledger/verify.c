@@ -195,7 +195,7 @@ check_seed(Verifier *verifier, const MedsyncWalkEntry *item)
 		memcmp(&verifier->seeded_tid, &item->tid, sizeof(item->tid)) == 0)
 		return;
 	verifier->seeded_tid = item->tid;
-	medsync_packed_seed(verifier->seed_key, verifier->ledger_id,
+	medsync_packed_seed(&verifier->seed_key, verifier->ledger_id,
 						item->header->xid, item->header->ordinal,
 						item->body, item->body_len, seed);
 	if (memcmp(seed, item->header->seed, MEDSYNC_SEED_SIZE) != 0)
@@ -299,6 +299,7 @@ check_key_and_image(Verifier *verifier, const MedsyncWalkEntry *item)
 	const MedsyncEntry *entry = item->entry;
 	const MedsyncSubjectKey *subject;
 	MedsyncRowDigest digest;
+	MedsyncSha256 sha;
 	MedsyncKeyStatus status;
 
 	if ((entry->fields & MEDSYNC_HAS_KEY_ID) == 0)
@@ -320,11 +321,10 @@ check_key_and_image(Verifier *verifier, const MedsyncWalkEntry *item)
 							  "The row image does not decrypt, or a part of it is missing.");
 		return;
 	}
-	medsync_row_hash_start(verifier->sha, entry->table);
-	medsync_sha256_update(verifier->sha, verifier->image.data,
-						  verifier->image.len);
-	medsync_sha256_finish(verifier->sha, digest.hash);
-	medsync_row_commit(subject->commit, digest.hash, &digest);
+	medsync_row_hash_start(&sha, entry->table);
+	medsync_sha256_update(&sha, verifier->image.data, verifier->image.len);
+	medsync_sha256_finish(&sha, digest.hash);
+	medsync_row_commit(&subject->commit, &digest);
 	if (memcmp(digest.commitment, entry->new_commitment, MEDSYNC_HASH_SIZE) != 0)
 		medsync_verify_report(verifier, "error", "image_altered",
 							  entry_place(verifier, entry),
@@ -1147,15 +1147,20 @@ static void
 open_keys(Verifier *verifier)
 {
 	MedsyncKeyStatus status;
+	uint8		seed_key[MEDSYNC_KEY_SIZE];
 
 	verifier->keys = medsync_key_reader_create(verifier->context);
-	status = medsync_key_reader_root_key(verifier->keys, "seal",
-										 verifier->seed_key);
+	status = medsync_key_reader_root_key(verifier->keys, "seal", seed_key);
 	verifier->keys_open = status == MEDSYNC_KEY_OK;
 	if (!verifier->keys_open)
+	{
 		medsync_verify_report(verifier, "error", "key_missing", NO_PLACE, NULL,
 							  NULL, medsync_vault_status_text(status));
-	else if (!verifier->scoped)
+		return;
+	}
+	medsync_hmac_key(&verifier->seed_key, seed_key, sizeof(seed_key));
+	medsync_cleanse(seed_key, sizeof(seed_key));
+	if (!verifier->scoped)
 		medsync_key_reader_check_all(verifier->keys, report_key, verifier);
 }
 
@@ -1199,7 +1204,6 @@ prepare_run(Verifier *verifier)
 	verifier->lookup_table = medsync_open("_lookup", AccessShareLock);
 	initStringInfo(&verifier->scratch);
 	initStringInfo(&verifier->image);
-	verifier->sha = medsync_sha256_create();
 	medsync_tree_init(&verifier->tree);
 	verifier->stored_leaf_tile = -1;
 	verifier->oldest_unsealed = DT_NOEND;

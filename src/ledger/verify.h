@@ -42,7 +42,7 @@ typedef struct Verifier
 	bool		keys_open;		/* the root secret can be read */
 	uint8		ledger_id[MEDSYNC_ID_SIZE];
 	TimestampTz ledger_created_at;
-	uint8		seed_key[MEDSYNC_KEY_SIZE];
+	MedsyncHmacKey seed_key;
 	bool		scoped;			/* a relation was named */
 	int64		since;			/* entries below were verified before */
 	HTAB	   *tables;			/* of VerifiedTable */
@@ -50,7 +50,6 @@ typedef struct Verifier
 	MedsyncBalance *balance;
 	StringInfoData scratch;
 	StringInfoData image;
-	MedsyncSha256 *sha;
 
 	/* the block being read */
 	MedsyncBlock *block;		/* NULL: unsealed entries */

@@ -169,6 +169,7 @@ commit_live_row(Verifier *verifier, const MedsyncPlan *plan,
 {
 	const MedsyncSubjectKey *key;
 	MedsyncKeyStatus status;
+	MedsyncSha256 sha;
 	MedsyncSink sink;
 
 	status = live_row_key(verifier, plan, values, isnull, &key);
@@ -181,12 +182,12 @@ commit_live_row(Verifier *verifier, const MedsyncPlan *plan,
 	if (status != MEDSYNC_KEY_OK)
 		return false;
 	initStringInfo(&sink.buf);
-	sink.hash = verifier->sha;
-	medsync_row_hash_start(verifier->sha, plan->table);
+	sink.hash = &sha;
+	medsync_row_hash_start(&sha, plan->table);
 	medsync_row_encode(&sink, plan, values, isnull);
 	medsync_sink_flush(&sink);
-	medsync_sha256_finish(verifier->sha, digest->hash);
-	medsync_row_commit(key->commit, digest->hash, digest);
+	medsync_sha256_finish(&sha, digest->hash);
+	medsync_row_commit(&key->commit, digest);
 	return true;
 }
 
@@ -532,17 +533,17 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 										  sizeof(number), &key) == MEDSYNC_KEY_OK)
 		{
 			MedsyncSink sink = {.hash = NULL};
-			MedsyncHmac *label = medsync_hmac_create();
+			MedsyncHmacKey label;
 			MissingKey	missing_key;
 
 			initStringInfo(&sink.buf);
 			medsync_row_encode_key(&sink, plan, values, isnull);
-			medsync_hmac_start(label, key->label, MEDSYNC_KEY_SIZE);
+			medsync_vault_label_key(key, &label);
 			memset(&missing_key, 0, sizeof(missing_key));
 			missing_key.table = table->number;
-			medsync_row_key(label, sink.buf.data, sink.buf.len,
+			medsync_row_key(&label, sink.buf.data, sink.buf.len,
 							missing_key.row_key);
-			medsync_hmac_free(label);
+			medsync_cleanse(&label, sizeof(label));
 			missing = hash_search(unbalanced->by_key, &missing_key, HASH_FIND,
 								  NULL);
 		}

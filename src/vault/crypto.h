@@ -3,40 +3,49 @@
  * crypto.h
  *		The few primitives medsync builds on, all of them OpenSSL's.
  *
- * Contexts and algorithms are fetched once per process and reused: a
- * one-shot HMAC() costs five times as much as a reused context.  Usable in
- * the server and in frontend programs: a failure inside OpenSSL means that
- * it is unusable, and is an error in the one and exit(2) in the other.
+ * Usable in the server and in frontend programs: a failure inside OpenSSL
+ * means that it is unusable, and is an error in the one and exit(2) in the
+ * other.  Hash contexts are plain structs, on the stack or in a struct of
+ * the caller's; a key is wiped with medsync_cleanse().
  *
  *-------------------------------------------------------------------------
  */
 #ifndef MEDSYNC_CRYPTO_H
 #define MEDSYNC_CRYPTO_H
 
+#include <openssl/sha.h>
+
 #define MEDSYNC_HASH_SIZE		32
 #define MEDSYNC_KEY_SIZE		32
 #define MEDSYNC_NONCE_SIZE		12
 #define MEDSYNC_TAG_SIZE		16
 
-/* SHA-256, one running digest per context; "Init" on a used one restarts it */
-typedef struct MedsyncSha256 MedsyncSha256;
-extern MedsyncSha256 *medsync_sha256_create(void);
+/* SHA-256; "start" on a used context restarts it */
+typedef SHA256_CTX MedsyncSha256;
 extern void medsync_sha256_start(MedsyncSha256 *ctx);
 extern void medsync_sha256_update(MedsyncSha256 *ctx, const void *data, size_t len);
 extern void medsync_sha256_finish(MedsyncSha256 *ctx, uint8 *digest);
 extern void medsync_sha256(const void *data, size_t len, uint8 *digest);
 
-/* HMAC-SHA-256; "start" with key NULL restarts with the key it already has */
-typedef struct MedsyncHmac MedsyncHmac;
-extern MedsyncHmac *medsync_hmac_create(void);
-extern void medsync_hmac_free(MedsyncHmac *ctx);
-extern void medsync_hmac_start(MedsyncHmac *ctx, const uint8 *key, size_t keylen);
+/* HMAC-SHA-256: a key of up to 64 bytes, taken in once, and a running MAC */
+typedef struct MedsyncHmacKey
+{
+	MedsyncSha256 inner;		/* states after the key's block */
+	MedsyncSha256 outer;
+} MedsyncHmacKey;
+typedef struct MedsyncHmac
+{
+	const MedsyncHmacKey *key;
+	MedsyncSha256 sha;
+} MedsyncHmac;
+extern void medsync_hmac_key(MedsyncHmacKey *hmac_key, const uint8 *key, size_t keylen);
+extern void medsync_hmac_start(MedsyncHmac *ctx, const MedsyncHmacKey *key);
 extern void medsync_hmac_update(MedsyncHmac *ctx, const void *data, size_t len);
 extern void medsync_hmac_finish(MedsyncHmac *ctx, uint8 *mac);
 extern void medsync_hmac(const uint8 *key, size_t keylen, const void *data, size_t len, uint8 *mac);
 
 /* HKDF-Expand (RFC 5869) of a uniformly random 32-byte key, one block; info up to 128 bytes */
-extern void medsync_hkdf_expand(const uint8 *prk, const void *info, size_t infolen, uint8 *out);
+extern void medsync_hkdf_expand(const MedsyncHmacKey *prk, const void *info, size_t infolen, uint8 *out);
 
 /* AES-256-GCM, 12-byte nonce, 16-byte tag appended.  key NULL: same key as the last call on this context */
 typedef struct MedsyncGcm MedsyncGcm;

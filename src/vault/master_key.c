@@ -95,11 +95,14 @@ medsync_vault_master_key_path(void)
 static void
 derive_keys(const uint8 *secret, MedsyncMasterKey *key)
 {
+	MedsyncHmacKey prk;
 	uint8		id[MEDSYNC_KEY_SIZE];
 
-	medsync_hkdf_expand(secret, INFO_ID, strlen(INFO_ID), id);
+	medsync_hmac_key(&prk, secret, MEDSYNC_KEY_SIZE);
+	medsync_hkdf_expand(&prk, INFO_ID, strlen(INFO_ID), id);
 	memcpy(key->id, id, sizeof(key->id));
-	medsync_hkdf_expand(secret, INFO_WRAP, strlen(INFO_WRAP), key->wrap);
+	medsync_hkdf_expand(&prk, INFO_WRAP, strlen(INFO_WRAP), key->wrap);
+	medsync_cleanse(&prk, sizeof(prk));
 }
 
 /* Value of a lower-case hexadecimal digit, or -1. */

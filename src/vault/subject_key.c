@@ -160,7 +160,7 @@ typedef struct Keyring
 	bool		keep_failures;	/* remember key-encryption keys that fail */
 	bool		has_root;
 	uint8		root[MEDSYNC_KEY_SIZE];
-	MedsyncHmac *tag;			/* keyed with K_tag, if has_root */
+	MedsyncHmacKey tag;			/* K_tag, if has_root */
 	bool		uncommitted;	/* some of it is from our own new rows */
 	int32		failed_number;	/* last key-encryption key that failed ... */
 	MedsyncMasterKeyProblem problem;	/* ... and why, if the master key's */
@@ -416,24 +416,67 @@ unwrap(MedsyncGcm *gcm, const uint8 *key, const uint8 *aad, size_t aadlen,
 static void
 derive(const uint8 *secret, const char *use, uint8 *key)
 {
+	const char *const parts[] = {"medsync ", use, " v1"};
+	MedsyncHmacKey prk;
 	char		info[64];
-	int			len;
+	size_t		len = 0;
+	int			i;
 
-	len = snprintf(info, sizeof(info), "medsync %s v1", use);
-	if (len < 0 || len >= (int) sizeof(info))
-		elog(ERROR, "use of a key has too long a name: \"%s\"", use);
-	medsync_hkdf_expand(secret, info, len, key);
+	for (i = 0; i < (int) lengthof(parts); i++)
+	{
+		size_t		part_len = strlen(parts[i]);
+
+		if (len + part_len > sizeof(info))
+			elog(ERROR, "use of a key has too long a name: \"%s\"", use);
+		memcpy(info + len, parts[i], part_len);
+		len += part_len;
+	}
+	medsync_hmac_key(&prk, secret, MEDSYNC_KEY_SIZE);
+	medsync_hkdf_expand(&prk, info, len, key);
+	medsync_cleanse(&prk, sizeof(prk));
 }
 
-/* Derive a subject's keys. */
+/* The same for a key that is used in HMACs. */
 static void
-derive_subject_key(const uint8 *secret, const uint8 *key_id,
+derive_hmac_key(const uint8 *secret, const char *use, MedsyncHmacKey *hmac_key)
+{
+	uint8		key[MEDSYNC_KEY_SIZE];
+
+	derive(secret, use, key);
+	medsync_hmac_key(hmac_key, key, sizeof(key));
+	medsync_cleanse(key, sizeof(key));
+}
+
+/* Fill in a subject's key. */
+static void
+fill_subject_key(const uint8 *secret, const uint8 *key_id,
 				   MedsyncSubjectKey *key)
 {
 	memcpy(key->id, key_id, MEDSYNC_KEY_ID_SIZE);
-	derive(secret, "commit", key->commit);
-	derive(secret, "image", key->image);
-	derive(secret, "label", key->label);
+	memcpy(key->secret, secret, MEDSYNC_KEY_SIZE);
+	key->has_image = false;
+	derive_hmac_key(secret, "commit", &key->commit);
+}
+
+/* The key under which keys of images are derived. */
+const MedsyncHmacKey *
+medsync_vault_image_key(const MedsyncSubjectKey *key)
+{
+	MedsyncSubjectKey *cached = unconstify(MedsyncSubjectKey *, key);
+
+	if (!key->has_image)
+	{
+		derive_hmac_key(key->secret, "image", &cached->image);
+		cached->has_image = true;
+	}
+	return &key->image;
+}
+
+/* The key of a table's row keys. */
+void
+medsync_vault_label_key(const MedsyncSubjectKey *key, MedsyncHmacKey *label)
+{
+	derive_hmac_key(key->secret, "label", label);
 }
 
 /*---- Key-encryption keys and the root secret ----*/
@@ -585,8 +628,7 @@ keyring_clear(Keyring *ring)
 	list_free_deep(ring->keks);
 	ring->keks = NIL;
 	ring->newest = NULL;
-	medsync_hmac_free(ring->tag);
-	ring->tag = NULL;
+	medsync_cleanse(&ring->tag, sizeof(ring->tag));
 	medsync_cleanse(ring->root, sizeof(ring->root));
 	ring->has_root = false;
 	ring->uncommitted = false;
@@ -678,7 +720,6 @@ keyring_load_root(Keyring *ring, Relation heap)
 	MedsyncKeyStatus status;
 	SubjectRow	row;
 	uint8		secret[MEDSYNC_KEY_SIZE];
-	uint8		tag_key[MEDSYNC_KEY_SIZE];
 
 	if (ring->has_root)
 		return MEDSYNC_KEY_OK;
@@ -687,11 +728,7 @@ keyring_load_root(Keyring *ring, Relation heap)
 	if (status != MEDSYNC_KEY_OK)
 		return status;
 
-	if (ring->tag == NULL)
-		ring->tag = medsync_hmac_create();
-	derive(secret, "tag", tag_key);
-	medsync_hmac_start(ring->tag, tag_key, sizeof(tag_key));
-	medsync_cleanse(tag_key, sizeof(tag_key));
+	derive_hmac_key(secret, "tag", &ring->tag);
 	memcpy(ring->root, secret, sizeof(ring->root));
 	medsync_cleanse(secret, sizeof(secret));
 	ring->uncommitted |= row.own;
@@ -704,11 +741,12 @@ static void
 subject_tag(const Keyring *ring, const SubjectName *name, uint8 *tag)
 {
 	uint8		mac[MEDSYNC_HASH_SIZE];
+	MedsyncHmac hmac;
 
-	medsync_hmac_start(ring->tag, NULL, 0);
-	medsync_hmac_update(ring->tag, &name->kind, 1);
-	medsync_hmac_update(ring->tag, name->content, name->len);
-	medsync_hmac_finish(ring->tag, mac);
+	medsync_hmac_start(&hmac, &ring->tag);
+	medsync_hmac_update(&hmac, &name->kind, 1);
+	medsync_hmac_update(&hmac, name->content, name->len);
+	medsync_hmac_finish(&hmac, mac);
 	memcpy(tag, mac, SUBJECT_TAG_SIZE);
 }
 
@@ -1167,7 +1205,7 @@ writer_fill(const SubjectName *name)
 	if (writer_cache.context == NULL)
 		cache_create(&writer_cache, TopMemoryContext, WRITER_CACHE_SIZE);
 	entry = cache_add(&writer_cache, name);
-	derive_subject_key(secret, row.key_id, &entry->key);
+	fill_subject_key(secret, row.key_id, &entry->key);
 	medsync_cleanse(secret, sizeof(secret));
 	if (row.own)
 	{
@@ -1495,7 +1533,7 @@ reader_fill(MedsyncKeyReader *reader, const SubjectName *name)
 	entry->status = status;
 	if (status == MEDSYNC_KEY_OK)
 	{
-		derive_subject_key(secret, row.key_id, &entry->key);
+		fill_subject_key(secret, row.key_id, &entry->key);
 		medsync_cleanse(secret, sizeof(secret));
 	}
 	return entry;

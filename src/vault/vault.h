@@ -16,13 +16,19 @@
 
 #define MEDSYNC_KEY_ID_SIZE		16
 
-/* The keys derived from one secret: never one key for two uses */
+/*
+ * The keys derived from one secret: never one key for two uses.  K_commit is
+ * needed for every row; the other two are derived when they are asked for.
+ */
 typedef struct MedsyncSubjectKey
 {
 	uint8		id[MEDSYNC_KEY_ID_SIZE];
-	uint8		commit[MEDSYNC_KEY_SIZE];	/* K_commit */
-	uint8		image[MEDSYNC_KEY_SIZE];	/* K_image */
-	uint8		label[MEDSYNC_KEY_SIZE];	/* K_label */
+	MedsyncHmacKey commit;		/* K_commit */
+
+	/* the vault's own */
+	uint8		secret[MEDSYNC_KEY_SIZE];
+	bool		has_image;
+	MedsyncHmacKey image;		/* K_image, if has_image */
 } MedsyncSubjectKey;
 
 /* For whom a secret is */
@@ -58,6 +64,10 @@ extern void medsync_vault_create(void);
  * call or the end of the subtransaction.  Errors if unavailable.
  */
 extern const MedsyncSubjectKey *medsync_vault_subject_key(MedsyncSubjectKind kind, const void *content, size_t len);
+
+/* K_image, kept with the key for as long as that is valid; K_label */
+extern const MedsyncHmacKey *medsync_vault_image_key(const MedsyncSubjectKey *key);
+extern void medsync_vault_label_key(const MedsyncSubjectKey *key, MedsyncHmacKey *label);
 
 /* A key for a ledger-wide use, derived from the root secret: info "medsync <use> v1".  Errors if unavailable. */
 extern void medsync_vault_root_key(const char *use, uint8 *key);
