@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "common/catalog.h"
 #include "ledger/ledger.h"
 #include "vault/vault.h"
 
@@ -21,6 +22,7 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
+	medsync_catalog_init();
 	medsync_vault_init();
 	medsync_ledger_init();
 	MarkGUCPrefixReserved("medsync");

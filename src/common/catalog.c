@@ -5,7 +5,7 @@
  *
  * Stores nothing.  Tables are found by name on every call (two syscache
  * look-ups), so that DROP EXTENSION and CREATE EXTENSION need no
- * invalidation here.  Locks are those of the caller's table_open.  On a
+ * invalidation here.  What is remembered is which index is partial.  Locks are those of the caller's table_open.  On a
  * standby everything that reads works.
  *
  *-------------------------------------------------------------------------
@@ -27,6 +27,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -167,6 +168,85 @@ medsync_scan_end(MedsyncScan *scan)
 	ExecDropSingleTupleTableSlot(scan->slot);
 }
 
+/* What is known of indexes, each at the place that its OID gives */
+static struct
+{
+	Oid			index;			/* InvalidOid: nothing */
+	bool		partial;
+}			known_indexes[16];
+
+/* Relation cache callback: forget what is known of an index, or of all. */
+static void
+forget_index(Datum arg, Oid relid)
+{
+	int			i;
+
+	for (i = 0; i < (int) lengthof(known_indexes); i++)
+	{
+		if (!OidIsValid(relid) || known_indexes[i].index == relid)
+			known_indexes[i].index = InvalidOid;
+	}
+}
+
+void
+medsync_catalog_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_index, (Datum) 0);
+}
+
+/* May we leave this index alone, unopened, because it is known to be partial? */
+static bool
+known_to_be_partial(Oid index)
+{
+	int			place = index % lengthof(known_indexes);
+
+	return known_indexes[place].index == index && known_indexes[place].partial;
+}
+
+/* Is an index partial?  Remembers it. */
+static bool
+index_is_partial(Relation index)
+{
+	Oid			oid = RelationGetRelid(index);
+	int			place = oid % lengthof(known_indexes);
+
+	if (known_indexes[place].index != oid)
+	{
+		known_indexes[place].index = oid;
+		known_indexes[place].partial =
+			!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+	}
+	return known_indexes[place].partial;
+}
+
+/* Make a tuple's entry in one index. */
+static void
+insert_into_index(Relation heap, Relation index, HeapTuple tuple)
+{
+	bool		unique = index->rd_index->indisunique;
+	IndexInfo  *info = makeNode(IndexInfo);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	int			i;
+
+	for (i = 0; i < index->rd_index->indnatts; i++)
+	{
+		AttrNumber	attnum = index->rd_index->indkey.values[i];
+
+		if (attnum == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("index \"%s\" on a table of medsync has an expression",
+							RelationGetRelationName(index)),
+					 errhint("Drop the index.")));
+		values[i] = heap_getattr(tuple, attnum, RelationGetDescr(heap),
+								 &isnull[i]);
+	}
+	index_insert(index, values, isnull, &tuple->t_self, heap,
+				 unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+	pfree(info);
+}
+
 /*
  * Insert a tuple and its index entries, without executor, triggers or
  * snapshot, so that it works in a PRE_COMMIT callback.  The indexes of our
@@ -183,34 +263,13 @@ medsync_insert_quietly(Relation heap, HeapTuple tuple, bool in_partial_indexes)
 	heap_insert(heap, tuple, GetCurrentCommandId(true), 0, NULL);
 	foreach(cell, indexes)
 	{
-		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
+		Relation	index;
 
-		if (in_partial_indexes ||
-			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
-		{
-			bool		unique = index->rd_index->indisunique;
-			IndexInfo  *info = makeNode(IndexInfo);
-			Datum		values[INDEX_MAX_KEYS];
-			bool		isnull[INDEX_MAX_KEYS];
-			int			i;
-
-			for (i = 0; i < index->rd_index->indnatts; i++)
-			{
-				if (index->rd_index->indkey.values[i] == 0)
-					ereport(ERROR,
-							(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							 errmsg("index \"%s\" on a table of medsync has an expression",
-									RelationGetRelationName(index)),
-							 errhint("Drop the index.")));
-				values[i] = heap_getattr(tuple,
-										 index->rd_index->indkey.values[i],
-										 RelationGetDescr(heap), &isnull[i]);
-			}
-			index_insert(index, values, isnull, &tuple->t_self, heap,
-						 unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
-						 false, info);
-			pfree(info);
-		}
+		if (!in_partial_indexes && known_to_be_partial(lfirst_oid(cell)))
+			continue;
+		index = index_open(lfirst_oid(cell), RowExclusiveLock);
+		if (!index_is_partial(index) || in_partial_indexes)
+			insert_into_index(heap, index, tuple);
 		index_close(index, RowExclusiveLock);
 	}
 	list_free(indexes);

@@ -45,6 +45,8 @@ typedef struct MedsyncIdentity
 	int			guc_nest_level;
 } MedsyncIdentity;
 
+extern void medsync_catalog_init(void);	/* callbacks; from _PG_init */
+
 extern Oid	medsync_schema_oid(bool missing_ok);
 extern Oid	medsync_relation_oid(const char *name);
 extern Oid	medsync_function_oid(const char *name);

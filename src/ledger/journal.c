@@ -36,9 +36,11 @@
 #include "replication/logicalworker.h"
 #include "storage/buffile.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -99,9 +101,8 @@ typedef struct Packer
 	MedsyncEntry previous;
 	StringInfoData entries;
 	StringInfoData body;
-	Oid			session_role;
-	char	   *session_role_name;
-	Oid			role;
+	Oid			session_role;	/* of the packed row */
+	Oid			role;			/* of the entry before */
 	char	   *role_name;
 	PackedRowSink sink;
 	void	   *arg;
@@ -197,18 +198,40 @@ read_buffer(uint64 offset, void *dst, size_t len)
 				 errmsg("could not read temporary file of the journal: %m")));
 }
 
-/* The name of a role, remembering the last one asked for. */
-static char *
-role_name(Oid role, Oid *last, char **last_name)
+/* A role's name, remembered until pg_authid changes */
+typedef struct RoleName
 {
-	if (*last != role || *last_name == NULL)
+	Oid			role;			/* InvalidOid: nothing is remembered */
+	NameData	name;
+} RoleName;
+
+/* As a rule the session's role is the one that acts too */
+static RoleName role_names[4];
+
+static void
+forget_role_names(Datum arg, int cacheid, uint32 hashvalue)
+{
+	memset(role_names, 0, sizeof(role_names));
+}
+
+/* The name of a role, palloc'd: what is remembered may change at any time. */
+static char *
+role_name(Oid role)
+{
+	RoleName   *place = &role_names[role % lengthof(role_names)];
+
+	if (place->role != role)
 	{
 		char	   *name = GetUserNameFromId(role, true);
 
-		*last_name = name ? name : psprintf("%u", role);
-		*last = role;
+		/* a role that is gone is told by its number */
+		if (name != NULL)
+			namestrcpy(&place->name, name);
+		else
+			snprintf(NameStr(place->name), NAMEDATALEN, "%u", role);
+		place->role = role;
 	}
-	return *last_name;
+	return pstrdup(NameStr(place->name));
 }
 
 static void
@@ -217,9 +240,8 @@ start_packed_row(Packer *packer, const BufferedEntry *buffered)
 	MedsyncPackedHeader *header = &packer->header;
 
 	header->ordinal = buffered->entry.ordinal;
-	header->session_role = role_name(buffered->session_role,
-									 &packer->session_role,
-									 &packer->session_role_name);
+	packer->session_role = buffered->session_role;
+	header->session_role = role_name(buffered->session_role);
 	header->session_role_len = strlen(header->session_role);
 	header->entry_count = 0;
 	resetStringInfo(&packer->entries);
@@ -261,8 +283,12 @@ pack_entry(Packer *packer, BufferedEntry *buffered)
 	int			len = packer->entries.len;
 	bool		may_overflow;
 
-	entry->role = role_name(buffered->role, &packer->role,
-							&packer->role_name);
+	if (packer->role_name == NULL || packer->role != buffered->role)
+	{
+		packer->role_name = role_name(buffered->role);
+		packer->role = buffered->role;
+	}
+	entry->role = packer->role_name;
 	entry->role_len = strlen(entry->role);
 	if (packer->header.entry_count > 0 &&
 		(buffered->starts_row ||
@@ -701,6 +727,7 @@ journal_subxact_callback(SubXactEvent event, SubTransactionId subid,
 void
 medsync_journal_init(void)
 {
+	CacheRegisterSyscacheCallback(AUTHOID, forget_role_names, (Datum) 0);
 	RegisterXactCallback(journal_xact_callback, NULL);
 	RegisterSubXactCallback(journal_subxact_callback, NULL);
 }

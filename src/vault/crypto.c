@@ -112,6 +112,29 @@ medsync_sha256(const void *data, size_t len, uint8 *digest)
 	medsync_sha256_finish(&ctx, digest);
 }
 
+/* The hash value after one block, which is all that there is of the state. */
+static void
+hash_block(const uint8 *block, uint32 *value)
+{
+	MedsyncSha256 ctx;
+
+	StaticAssertStmt(sizeof(ctx.h) == 8 * sizeof(uint32),
+					 "SHA256_CTX is OpenSSL's");
+	crypto_check(SHA256_Init(&ctx));
+	crypto_check(SHA256_Update(&ctx, block, SHA256_CBLOCK));
+	memcpy(value, ctx.h, sizeof(ctx.h));
+	medsync_cleanse(&ctx, sizeof(ctx));
+}
+
+/* Go on from hash_block(). */
+static void
+resume_after_block(MedsyncSha256 *ctx, const uint32 *value)
+{
+	crypto_check(SHA256_Init(ctx));
+	memcpy(ctx->h, value, sizeof(ctx->h));
+	ctx->Nl = SHA256_CBLOCK * 8;	/* bits so far */
+}
+
 /* Take in a key of at most one block. */
 void
 medsync_hmac_key(MedsyncHmacKey *hmac_key, const uint8 *key, size_t keylen)
@@ -124,12 +147,10 @@ medsync_hmac_key(MedsyncHmacKey *hmac_key, const uint8 *key, size_t keylen)
 	memcpy(block, key, keylen);
 	for (i = 0; i < SHA256_CBLOCK; i++)
 		block[i] ^= 0x36;		/* ipad */
-	crypto_check(SHA256_Init(&hmac_key->inner));
-	crypto_check(SHA256_Update(&hmac_key->inner, block, sizeof(block)));
+	hash_block(block, hmac_key->inner);
 	for (i = 0; i < SHA256_CBLOCK; i++)
 		block[i] ^= 0x36 ^ 0x5c;	/* opad */
-	crypto_check(SHA256_Init(&hmac_key->outer));
-	crypto_check(SHA256_Update(&hmac_key->outer, block, sizeof(block)));
+	hash_block(block, hmac_key->outer);
 	medsync_cleanse(block, sizeof(block));
 }
 
@@ -137,7 +158,7 @@ void
 medsync_hmac_start(MedsyncHmac *ctx, const MedsyncHmacKey *key)
 {
 	ctx->key = key;
-	ctx->sha = key->inner;
+	resume_after_block(&ctx->sha, key->inner);
 }
 
 void
@@ -152,7 +173,7 @@ medsync_hmac_finish(MedsyncHmac *ctx, uint8 *mac)
 	uint8		digest[MEDSYNC_HASH_SIZE];
 
 	crypto_check(SHA256_Final(digest, &ctx->sha));
-	ctx->sha = ctx->key->outer;
+	resume_after_block(&ctx->sha, ctx->key->outer);
 	crypto_check(SHA256_Update(&ctx->sha, digest, sizeof(digest)));
 	crypto_check(SHA256_Final(mac, &ctx->sha));
 }

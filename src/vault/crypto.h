@@ -30,8 +30,8 @@ extern void medsync_sha256(const void *data, size_t len, uint8 *digest);
 /* HMAC-SHA-256: a key of up to 64 bytes, taken in once, and a running MAC */
 typedef struct MedsyncHmacKey
 {
-	MedsyncSha256 inner;		/* states after the key's block */
-	MedsyncSha256 outer;
+	uint32		inner[8];		/* hash values after the key's block */
+	uint32		outer[8];
 } MedsyncHmacKey;
 typedef struct MedsyncHmac
 {
