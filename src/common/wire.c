@@ -77,11 +77,10 @@ medsync_wire_put_varint(StringInfo buf, uint64 value)
 	appendBinaryStringInfo(buf, (const char *) bytes, len);
 }
 
-/* Signed numbers: 0, -1, 1, -2 ... become 0, 1, 2, 3 ... */
 void
 medsync_wire_put_zigzag(StringInfo buf, int64 value)
 {
-	medsync_wire_put_varint(buf, ((uint64) value << 1) ^ (uint64) (value >> 63));
+	medsync_wire_put_varint(buf, medsync_wire_zigzag(value));
 }
 
 void

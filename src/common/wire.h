@@ -32,6 +32,14 @@ extern void medsync_wire_put_bytes(StringInfo buf, const void *data, int len);
 extern void medsync_wire_put_string(StringInfo buf, const char *text);
 
 extern int	medsync_wire_encode_varint(uint8 *dst, uint64 value);
+
+/* Signed numbers as unsigned ones: 0, -1, 1, -2 ... become 0, 1, 2, 3 ... */
+static inline uint64
+medsync_wire_zigzag(int64 value)
+{
+	return ((uint64) value << 1) ^ (uint64) (value >> 63);
+}
+
 extern void medsync_wire_store_u32(uint8 *dst, uint32 value);
 extern void medsync_wire_store_u64(uint8 *dst, uint64 value);
 

@@ -159,11 +159,14 @@ fill_plan(CapturePlan *cached, Relation rel)
 static CapturePlan *
 capture_plan(Relation rel)
 {
+	static CapturePlan *last = NULL;	/* entries are never removed */
 	Oid			relid = RelationGetRelid(rel);
 	CapturePlan *cached;
 	bool		found;
 
-	cached = hash_search(capture_plans, &relid, HASH_ENTER, &found);
+	if (last != NULL && last->relid == relid && last->valid)
+		return last;
+	cached = last = hash_search(capture_plans, &relid, HASH_ENTER, &found);
 	if (!found)
 	{
 		cached->valid = cached->busy = false;

@@ -62,6 +62,41 @@ medsync_operation_name(uint8 operation)
 		operation_names[operation] : NULL;
 }
 
+/* Write len bytes and step over them. */
+static inline uint8 *
+poke(uint8 *p, const void *data, size_t len)
+{
+	memcpy(p, data, len);
+	return p + len;
+}
+
+static inline uint8 *
+poke_u16(uint8 *p, uint16 value)
+{
+	value = pg_hton16(value);
+	return poke(p, &value, sizeof(value));
+}
+
+static inline uint8 *
+poke_u32(uint8 *p, uint32 value)
+{
+	value = pg_hton32(value);
+	return poke(p, &value, sizeof(value));
+}
+
+static inline uint8 *
+poke_u64(uint8 *p, uint64 value)
+{
+	value = pg_hton64(value);
+	return poke(p, &value, sizeof(value));
+}
+
+static inline uint8 *
+poke_varint(uint8 *p, uint64 value)
+{
+	return p + medsync_wire_encode_varint(p, value);
+}
+
 /* Write a packed row's header; its seed is filled in when the row is full. */
 void
 medsync_packed_begin(StringInfo body, const MedsyncPackedHeader *header)
@@ -105,6 +140,7 @@ medsync_packed_add(StringInfo body, MedsyncEntry *previous,
 {
 	uint32		flags = entry->fields & ~(MEDSYNC_HAS_KEY_ID);
 	uint64		gap = entry->ordinal - previous->ordinal - 1;
+	uint8	   *p;
 
 	if (entry->operation != previous->operation)
 		flags |= MEDSYNC_HAS_OPERATION;
@@ -123,59 +159,63 @@ medsync_packed_add(StringInfo body, MedsyncEntry *previous,
 	if (memcmp(entry->key_id, previous->key_id, MEDSYNC_ID_SIZE) != 0)
 		flags |= MEDSYNC_HAS_KEY_ID;
 
-	medsync_wire_put_varint(body, flags);
+	enlargeStringInfo(body, MEDSYNC_PACKED_ENTRY_MAX + entry->role_len +
+					  ((flags & MEDSYNC_HAS_IMAGE) ? (int) entry->image_len : 0) +
+					  ((flags & MEDSYNC_HAS_DETAIL) ? entry->detail_len : 0));
+	p = (uint8 *) body->data + body->len;
+	p = poke_varint(p, flags);
 	if (flags & MEDSYNC_HAS_OPERATION)
-		appendStringInfoChar(body, entry->operation);
+		*p++ = entry->operation;
 	if (flags & MEDSYNC_HAS_TABLE)
 	{
-		medsync_wire_put_varint(body, entry->table);
-		medsync_wire_put_varint(body, entry->manifest);
+		p = poke_varint(p, entry->table);
+		p = poke_varint(p, entry->manifest);
 	}
 	if (flags & MEDSYNC_HAS_COMMAND)
-		medsync_wire_put_varint(body, entry->command);
+		p = poke_varint(p, entry->command);
 	if (flags & MEDSYNC_HAS_STATEMENT_TIME)
-		medsync_wire_put_zigzag(body, previous->statement_time -
-								entry->statement_time);
+		p = poke_varint(p, medsync_wire_zigzag(previous->statement_time -
+											   entry->statement_time));
 	if (flags & MEDSYNC_HAS_ORDINAL_GAP)
-		medsync_wire_put_varint(body, gap);
+		p = poke_varint(p, gap);
 	if (flags & MEDSYNC_HAS_ROLE)
 	{
-		medsync_wire_put_varint(body, entry->role_len);
-		medsync_wire_put_bytes(body, entry->role, entry->role_len);
+		p = poke_varint(p, entry->role_len);
+		p = poke(p, entry->role, entry->role_len);
 	}
 	if (flags & MEDSYNC_HAS_KEY_ID)
-		medsync_wire_put_bytes(body, entry->key_id, MEDSYNC_ID_SIZE);
+		p = poke(p, entry->key_id, MEDSYNC_ID_SIZE);
 	if (flags & MEDSYNC_HAS_ROW_KEY)
-		medsync_wire_put_bytes(body, entry->row_key, MEDSYNC_ID_SIZE);
+		p = poke(p, entry->row_key, MEDSYNC_ID_SIZE);
 	if (flags & MEDSYNC_HAS_OLD)
-		medsync_wire_put_bytes(body, entry->old_commitment, MEDSYNC_HASH_SIZE);
+		p = poke(p, entry->old_commitment, MEDSYNC_HASH_SIZE);
 	if (flags & MEDSYNC_HAS_NEW)
-		medsync_wire_put_bytes(body, entry->new_commitment, MEDSYNC_HASH_SIZE);
+		p = poke(p, entry->new_commitment, MEDSYNC_HASH_SIZE);
 	if (flags & MEDSYNC_HAS_IMAGE)
 	{
-		medsync_wire_put_varint(body, entry->image_len);
-		medsync_wire_put_bytes(body, entry->image, (int) entry->image_len);
+		p = poke_varint(p, entry->image_len);
+		p = poke(p, entry->image, entry->image_len);
 	}
 	if (flags & MEDSYNC_HAS_LARGE_IMAGE)
 	{
-		medsync_wire_put_bytes(body, entry->image, MEDSYNC_IMAGE_SEED_SIZE);
-		medsync_wire_put_varint(body, entry->image_len);
+		p = poke(p, entry->image, MEDSYNC_IMAGE_SEED_SIZE);
+		p = poke_varint(p, entry->image_len);
 	}
 	if (flags & MEDSYNC_HAS_PERSON)
-		medsync_wire_put_bytes(body, entry->person, MEDSYNC_ID_SIZE);
+		p = poke(p, entry->person, MEDSYNC_ID_SIZE);
 	if (flags & MEDSYNC_HAS_SIGNATURE)
 	{
-		medsync_wire_put_bytes(body, entry->signer, MEDSYNC_ID_SIZE);
-		medsync_wire_put_bytes(body, entry->signature_digest,
-							   MEDSYNC_HASH_SIZE);
+		p = poke(p, entry->signer, MEDSYNC_ID_SIZE);
+		p = poke(p, entry->signature_digest, MEDSYNC_HASH_SIZE);
 	}
 	if (flags & MEDSYNC_HAS_OBJECT)
-		medsync_wire_put_bytes(body, entry->object, MEDSYNC_HASH_SIZE);
+		p = poke(p, entry->object, MEDSYNC_HASH_SIZE);
 	if (flags & MEDSYNC_HAS_DETAIL)
 	{
-		medsync_wire_put_varint(body, entry->detail_len);
-		medsync_wire_put_bytes(body, entry->detail, entry->detail_len);
+		p = poke_varint(p, entry->detail_len);
+		p = poke(p, entry->detail, entry->detail_len);
 	}
+	body->len = (int) (p - (uint8 *) body->data);
 	*previous = *entry;
 }
 
@@ -355,35 +395,6 @@ medsync_packed_next(MedsyncPackedReader *packed)
 		entry->fields |= MEDSYNC_HAS_KEY_ID;
 	packed->entries_read++;
 	return !reader->failed;
-}
-
-/* Write len bytes and step over them. */
-static inline uint8 *
-poke(uint8 *p, const void *data, size_t len)
-{
-	memcpy(p, data, len);
-	return p + len;
-}
-
-static inline uint8 *
-poke_u16(uint8 *p, uint16 value)
-{
-	value = pg_hton16(value);
-	return poke(p, &value, sizeof(value));
-}
-
-static inline uint8 *
-poke_u32(uint8 *p, uint32 value)
-{
-	value = pg_hton32(value);
-	return poke(p, &value, sizeof(value));
-}
-
-static inline uint8 *
-poke_u64(uint8 *p, uint64 value)
-{
-	value = pg_hton64(value);
-	return poke(p, &value, sizeof(value));
 }
 
 /*

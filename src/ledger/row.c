@@ -90,6 +90,16 @@ medsync_plan_build(Relation rel, const MedsyncManifest *manifest,
 	return plan;
 }
 
+/* Append a column's number; nearly always it is one byte. */
+static inline void
+put_column_number(MedsyncSink *sink, const MedsyncPlanColumn *column)
+{
+	if (column->prefix_len == 1)
+		appendStringInfoCharMacro(&sink->buf, column->prefix[0]);
+	else
+		medsync_sink_put(sink, column->prefix, column->prefix_len);
+}
+
 /* Append the canonical row: the columns that are not NULL, by number. */
 void
 medsync_row_encode(MedsyncSink *sink, const MedsyncPlan *plan,
@@ -103,7 +113,7 @@ medsync_row_encode(MedsyncSink *sink, const MedsyncPlan *plan,
 
 		if (isnull[column->attnum - 1])
 			continue;
-		medsync_sink_put(sink, column->prefix, column->prefix_len);
+		put_column_number(sink, column);
 		medsync_canonical_put(sink, column->codec, values[column->attnum - 1]);
 	}
 }
@@ -121,7 +131,7 @@ medsync_row_encode_key(MedsyncSink *sink, const MedsyncPlan *plan,
 
 		if (!column->is_key || isnull[column->attnum - 1])
 			continue;
-		medsync_sink_put(sink, column->prefix, column->prefix_len);
+		put_column_number(sink, column);
 		medsync_canonical_put(sink, column->codec, values[column->attnum - 1]);
 	}
 }

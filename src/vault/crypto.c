@@ -34,9 +34,19 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#ifndef FRONTEND
+#include "miscadmin.h"
+#endif
 #include "vault/crypto.h"
 
 #define MAX_INFO_SIZE	128
+
+/* Tells a forked process from its parent; frontend programs do not fork */
+#ifdef FRONTEND
+#define PROCESS_ID		1
+#else
+#define PROCESS_ID		MyProcPid
+#endif
 
 struct MedsyncGcm
 {
@@ -310,18 +320,44 @@ medsync_gcm_open(MedsyncGcm *ctx, const uint8 *key, const uint8 *nonce,
 	return true;
 }
 
-/* Fill with bytes fit for keys and nonces. */
-void
-medsync_random(void *out, size_t len)
+/* Bytes from OpenSSL's generator, or an error. */
+static void
+random_bytes(void *out, size_t len)
 {
-#ifdef FRONTEND
 	if (len > INT_MAX)
 		crypto_fail();
 	crypto_check(RAND_bytes(out, (int) len));
-#else
-	if (!pg_strong_random(out, len))
-		crypto_fail();
-#endif
+}
+
+/*
+ * Fill with bytes fit for keys and nonces.
+ *
+ * A call of OpenSSL's generator costs as much as the rest of making a key,
+ * so it is asked for many bytes at a time.  What is taken is wiped, and a
+ * process that was forked never uses what its parent has left.
+ */
+void
+medsync_random(void *out, size_t len)
+{
+	static uint8 pool[512];
+	static size_t left = 0;
+	static int	owner = 0;
+
+	if (len > sizeof(pool) / 4)
+	{
+		random_bytes(out, len);
+		return;
+	}
+	if (left < len || owner != PROCESS_ID)
+	{
+		left = 0;
+		random_bytes(pool, sizeof(pool));
+		left = sizeof(pool);
+		owner = PROCESS_ID;
+	}
+	left -= len;
+	memcpy(out, pool + left, len);
+	medsync_cleanse(pool + left, len);
 }
 
 /* Overwrite a secret in a way that the compiler does not remove. */
