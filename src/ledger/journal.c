@@ -64,6 +64,10 @@ typedef struct BufferedEntry
 	uint32		detail_len;
 } BufferedEntry;
 
+#define BUFFERED_SIZE(buffered) \
+	MAXALIGN(sizeof(BufferedEntry) + (uint64) (buffered)->image_len + \
+			 (buffered)->detail_len)
+
 /* Where a subtransaction's entries begin */
 typedef struct BufferMark
 {
@@ -182,20 +186,42 @@ spill_buffer(void)
 	buffer.memory_len = 0;
 }
 
+/* Read from the part of the string that was moved to the file. */
 static void
-read_buffer(uint64 offset, void *dst, size_t len)
+read_file(uint64 offset, void *dst, size_t len)
 {
-	if (offset >= buffer.memory_start)
-	{
-		memcpy(dst, buffer.memory + (offset - buffer.memory_start), len);
-		return;
-	}
 	if (BufFileSeek(buffer.file, (int) (offset / (1024 * 1024 * 1024)),
 					(off_t) (offset % (1024 * 1024 * 1024)), SEEK_SET) != 0 ||
 		BufFileRead(buffer.file, dst, len) != len)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not read temporary file of the journal: %m")));
+}
+
+/*
+ * The entry at an offset, in place if it is in memory, else read into room
+ * (whose data is NULL at first).
+ */
+static BufferedEntry *
+buffered_entry(uint64 offset, StringInfo room)
+{
+	BufferedEntry head;
+	uint64		size;
+
+	if (offset >= buffer.memory_start)
+		return (BufferedEntry *) (buffer.memory +
+								  (offset - buffer.memory_start));
+	read_file(offset, &head, sizeof(head));
+	size = BUFFERED_SIZE(&head);
+	if (room->data == NULL)
+		initStringInfo(room);
+	resetStringInfo(room);
+	enlargeStringInfo(room, (int) size);
+	memcpy(room->data, &head, sizeof(head));
+	if (size > sizeof(head))
+		read_file(offset + sizeof(head), room->data + sizeof(head),
+				  size - sizeof(head));
+	return (BufferedEntry *) room->data;
 }
 
 /* A role's name, remembered until pg_authid changes */
@@ -340,33 +366,22 @@ pack_buffer(uint64 from, PackedRowSink sink, void *arg)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	Packer		packer = {.sink = sink,.arg = arg};
-	char	   *tail = NULL;
-	uint64		tail_capacity = 0;
+	StringInfoData room;
 	uint64		end = buffer_end();
 
 	stamp_header(&packer.header);
+	room.data = NULL;
 	initStringInfo(&packer.entries);
 	initStringInfo(&packer.body);
 	while (from < end)
 	{
-		BufferedEntry buffered;
-		uint64		len;
+		BufferedEntry *buffered = buffered_entry(from, &room);
 
-		read_buffer(from, &buffered, sizeof(buffered));
-		from += sizeof(buffered);
-		len = (uint64) buffered.image_len + buffered.detail_len;
-		if (len > tail_capacity)
-		{
-			tail_capacity = Max(len, 1024);
-			tail = tail ? repalloc(tail, tail_capacity) : palloc(tail_capacity);
-		}
-		if (len > 0)
-			read_buffer(from, tail, len);
-		from += len;
-		buffered.entry.image = (uint8 *) tail;
-		buffered.entry.detail = (uint8 *) tail + buffered.image_len;
-		buffered.entry.detail_len = buffered.detail_len;
-		pack_entry(&packer, &buffered);
+		from += BUFFERED_SIZE(buffered);
+		buffered->entry.image = (uint8 *) (buffered + 1);
+		buffered->entry.detail = buffered->entry.image + buffered->image_len;
+		buffered->entry.detail_len = buffered->detail_len;
+		pack_entry(&packer, buffered);
 	}
 	finish_packed_row(&packer);
 	MemoryContextSwitchTo(oldcontext);
@@ -467,9 +482,12 @@ mark_subtransaction(void)
 	buffer.mark_count++;
 }
 
-static void
-append_bytes(const void *data, uint64 len)
+/* Room for len more bytes at the end of the string. */
+static void *
+extend_buffer(uint64 len)
 {
+	void	   *result;
+
 	if (buffer.memory_len + len > buffer.capacity)
 	{
 		uint64		capacity = Max(16 * 1024, buffer.capacity * 2);
@@ -482,8 +500,9 @@ append_bytes(const void *data, uint64 len)
 			buffer.memory = repalloc(buffer.memory, capacity);
 		buffer.capacity = capacity;
 	}
-	memcpy(buffer.memory + buffer.memory_len, data, len);
+	result = buffer.memory + buffer.memory_len;
 	buffer.memory_len += len;
+	return result;
 }
 
 /* The ordinal that the next entry of this transaction will have. */
@@ -512,7 +531,8 @@ medsync_journal_image_seed(void)
 void
 medsync_journal_add(MedsyncEntry *entry)
 {
-	BufferedEntry buffered;
+	BufferedEntry head;
+	BufferedEntry *buffered;
 
 	if (buffer.sealed_level > 0)
 		ereport(ERROR,
@@ -526,25 +546,28 @@ medsync_journal_add(MedsyncEntry *entry)
 		IsLogicalWorker())
 		entry->fields |= MEDSYNC_HAS_REPLICA;
 
-	buffered.entry = *entry;
-	buffered.starts_row = buffer.start_row;
-	buffer.start_row = false;
-	buffered.session_role = GetSessionUserId();
-	buffered.role = GetOuterUserId();
-	buffered.image_len = 0;
+	head.image_len = 0;
 	if (entry->fields & MEDSYNC_HAS_IMAGE)
-		buffered.image_len = (uint32) entry->image_len;
+		head.image_len = (uint32) entry->image_len;
 	else if (entry->fields & MEDSYNC_HAS_LARGE_IMAGE)
-		buffered.image_len = MEDSYNC_IMAGE_SEED_SIZE;
-	buffered.detail_len = (entry->fields & MEDSYNC_HAS_DETAIL) ?
+		head.image_len = MEDSYNC_IMAGE_SEED_SIZE;
+	head.detail_len = (entry->fields & MEDSYNC_HAS_DETAIL) ?
 		entry->detail_len : 0;
 
 	mark_subtransaction();
-	append_bytes(&buffered, sizeof(buffered));
-	if (buffered.image_len > 0)
-		append_bytes(entry->image, buffered.image_len);
-	if (buffered.detail_len > 0)
-		append_bytes(entry->detail, buffered.detail_len);
+	buffered = extend_buffer(BUFFERED_SIZE(&head));
+	buffered->entry = *entry;
+	buffered->session_role = GetSessionUserId();
+	buffered->role = GetOuterUserId();
+	buffered->starts_row = buffer.start_row;
+	buffered->image_len = head.image_len;
+	buffered->detail_len = head.detail_len;
+	buffer.start_row = false;
+	if (head.image_len > 0)
+		memcpy(buffered + 1, entry->image, head.image_len);
+	if (head.detail_len > 0)
+		memcpy((char *) (buffered + 1) + head.image_len, entry->detail,
+			   head.detail_len);
 
 	if (buffer.write_through)
 		flush_buffer(0);
