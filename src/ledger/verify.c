@@ -590,7 +590,7 @@ compare_postings(void *arg, char kind, int64 segment, int32 chunk,
 
 /* Remember that an entry is not the one whose hash the tiles have. */
 static void
-note_difference(Verifier *verifier, const MedsyncEntry *entry)
+note_difference(Verifier *verifier)
 {
 	if (!verifier->entry_differs)
 		verifier->first_difference = verifier->index;
@@ -619,7 +619,7 @@ verify_sealed_entry(void *arg, const MedsyncWalkEntry *item)
 		medsync_merkle_leaf_hash(leaf, sizeof(leaf), hash);
 		stored = stored_leaf(verifier, verifier->index);
 		if (stored == NULL || memcmp(stored, hash, MEDSYNC_HASH_SIZE) != 0)
-			note_difference(verifier, item->entry);
+			note_difference(verifier);
 		if (verifier->index < block->first_index + block->entry_count)
 			medsync_tree_append(&verifier->tree, hash, compare_tile, verifier);
 	}
