@@ -5,8 +5,9 @@
  *
  * Stores nothing.  Tables are found by name on every call (two syscache
  * look-ups), so that DROP EXTENSION and CREATE EXTENSION need no
- * invalidation here.  What is remembered is which index is partial.  Locks are those of the caller's table_open.  On a
- * standby everything that reads works.
+ * invalidation here.  What is remembered is which index is partial.  Locks
+ * are those of the caller's table_open.  On a standby everything that reads
+ * works.
  *
  *-------------------------------------------------------------------------
  */

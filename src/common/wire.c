@@ -89,16 +89,6 @@ medsync_wire_put_bytes(StringInfo buf, const void *data, int len)
 	appendBinaryStringInfo(buf, data, len);
 }
 
-/* A short text: varint length, then its bytes. */
-void
-medsync_wire_put_string(StringInfo buf, const char *text)
-{
-	size_t		len = strlen(text);
-
-	medsync_wire_put_varint(buf, len);
-	medsync_wire_put_bytes(buf, text, (int) len);
-}
-
 void
 medsync_wire_open(MedsyncReader *reader, const void *data, size_t len)
 {

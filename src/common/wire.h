@@ -29,7 +29,6 @@ extern void medsync_wire_put_u64(StringInfo buf, uint64 value);
 extern void medsync_wire_put_varint(StringInfo buf, uint64 value);
 extern void medsync_wire_put_zigzag(StringInfo buf, int64 value);
 extern void medsync_wire_put_bytes(StringInfo buf, const void *data, int len);
-extern void medsync_wire_put_string(StringInfo buf, const char *text);
 
 extern int	medsync_wire_encode_varint(uint8 *dst, uint64 value);
 

@@ -700,7 +700,7 @@ put_varint(MedsyncSink *sink, uint64 value)
 static void
 put_zigzag(MedsyncSink *sink, int64 value)
 {
-	put_varint(sink, ((uint64) value << 1) ^ (uint64) (value >> 63));
+	put_varint(sink, medsync_wire_zigzag(value));
 }
 
 static inline void

@@ -71,7 +71,6 @@ typedef struct EncodedRow
 	const MedsyncSubjectKey *subject;	/* until the next one is encoded */
 	uint8		key_id[MEDSYNC_ID_SIZE];
 	MedsyncRowDigest digest;
-	uint64		length;			/* bytes of the canonical row, full mode */
 } EncodedRow;
 
 static HTAB *capture_plans;

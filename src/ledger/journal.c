@@ -16,8 +16,9 @@
  * the mark, and the ordinals that are lost are never used again.  Past
  * 256 kB the tail that belongs to the current subtransaction is written, so
  * that its rows live and die with it (what follows then starts a packed row
- * of its own, so that sorting rows by ordinal sorts entries too); where that tail is short, because very
- * many savepoints are open, the buffer moves to a temporary file instead.
+ * of its own, so that sorting rows by ordinal sorts entries too); where that
+ * tail is short, because very many savepoints are open, the buffer moves to a
+ * temporary file instead.
  *
  * An error while writing aborts the transaction: what cannot be recorded
  * does not commit.  No lock is held but the RowExclusiveLock of an insert.

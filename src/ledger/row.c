@@ -38,7 +38,6 @@ medsync_plan_build(Relation rel, const MedsyncManifest *manifest,
 	int			found = 0;
 	int			i;
 
-	plan->relid = RelationGetRelid(rel);
 	plan->context = context;
 	plan->table = manifest->table;
 	plan->manifest = manifest->version;
@@ -85,7 +84,6 @@ medsync_plan_build(Relation rel, const MedsyncManifest *manifest,
 		plan->problem = pstrdup("a column of the ledger's manifest is gone");
 	qsort(plan->columns, plan->column_count, sizeof(MedsyncPlanColumn),
 		  compare_plan_columns);
-	plan->valid = true;
 	MemoryContextSwitchTo(oldcontext);
 	return plan;
 }

@@ -29,8 +29,6 @@ typedef struct MedsyncPlanColumn
 /* How to read one relation's rows, worked out once */
 typedef struct MedsyncPlan
 {
-	Oid			relid;			/* hash key */
-	bool		valid;			/* not invalidated since it was made */
 	MemoryContext context;		/* everything below lives here */
 	uint32		table;			/* ledger table number */
 	uint32		manifest;		/* newest manifest version */

@@ -188,21 +188,6 @@ medsync_hmac_finish(MedsyncHmac *ctx, uint8 *mac)
 	crypto_check(SHA256_Final(mac, &ctx->sha));
 }
 
-/* Authenticate one piece of data. */
-void
-medsync_hmac(const uint8 *key, size_t keylen, const void *data, size_t len,
-			 uint8 *mac)
-{
-	MedsyncHmacKey hmac_key;
-	MedsyncHmac ctx;
-
-	medsync_hmac_key(&hmac_key, key, keylen);
-	medsync_hmac_start(&ctx, &hmac_key);
-	medsync_hmac_update(&ctx, data, len);
-	medsync_hmac_finish(&ctx, mac);
-	medsync_cleanse(&hmac_key, sizeof(hmac_key));
-}
-
 /*
  * HKDF-Expand (RFC 5869, section 2.3) with SHA-256, for one block of output.
  *

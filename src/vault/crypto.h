@@ -42,7 +42,6 @@ extern void medsync_hmac_key(MedsyncHmacKey *hmac_key, const uint8 *key, size_t 
 extern void medsync_hmac_start(MedsyncHmac *ctx, const MedsyncHmacKey *key);
 extern void medsync_hmac_update(MedsyncHmac *ctx, const void *data, size_t len);
 extern void medsync_hmac_finish(MedsyncHmac *ctx, uint8 *mac);
-extern void medsync_hmac(const uint8 *key, size_t keylen, const void *data, size_t len, uint8 *mac);
 
 /* HKDF-Expand (RFC 5869) of a uniformly random 32-byte key, one block; info up to 128 bytes */
 extern void medsync_hkdf_expand(const MedsyncHmacKey *prk, const void *info, size_t infolen, uint8 *out);

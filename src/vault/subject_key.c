@@ -392,14 +392,12 @@ subject_aad(const SubjectRow *row, uint8 *aad)
 	aad[4] = row->duplicate ? 1 : 0;
 }
 
-/*
- * Wrap 32 secret bytes under a fresh random nonce, which the caller has put
- * where the wrap begins; key NULL: the context's own.
- */
+/* Wrap 32 secret bytes under a fresh nonce; key NULL: the context's own. */
 static void
 wrap(MedsyncGcm *gcm, const uint8 *key, const uint8 *aad, size_t aadlen,
 	 const uint8 *secret, uint8 *wrapped)
 {
+	medsync_random(wrapped, MEDSYNC_NONCE_SIZE);
 	medsync_gcm_seal(gcm, key, wrapped, aad, aadlen,
 					 secret, MEDSYNC_KEY_SIZE, wrapped + MEDSYNC_NONCE_SIZE);
 }
@@ -653,7 +651,7 @@ subject_row_open(Keyring *ring, const SubjectRow *row, uint8 *secret)
 	return MEDSYNC_KEY_OK;
 }
 
-/* Fill in row->wrapped after its nonce; the row's other columns are final. */
+/* Fill in row->wrapped; the row's other columns are final. */
 static void
 subject_row_wrap(const Kek *kek, SubjectRow *row, const uint8 *secret)
 {
@@ -1129,14 +1127,11 @@ make_key_id(uint8 *key_id, const uint8 *random)
 static void
 insert_fresh_row(Relation heap, Kek *kek, SubjectRow *row, uint8 *secret)
 {
-	uint8		random[MEDSYNC_KEY_SIZE + KEY_ID_RANDOM_SIZE + MEDSYNC_NONCE_SIZE];
+	uint8		random[MEDSYNC_KEY_SIZE + KEY_ID_RANDOM_SIZE];
 
-	/* one call, for each costs more than the encryption */
 	medsync_random(random, sizeof(random));
 	memcpy(secret, random, MEDSYNC_KEY_SIZE);
 	make_key_id(row->key_id, random + MEDSYNC_KEY_SIZE);
-	memcpy(row->wrapped, random + MEDSYNC_KEY_SIZE + KEY_ID_RANDOM_SIZE,
-		   MEDSYNC_NONCE_SIZE);
 	medsync_cleanse(random, sizeof(random));
 	row->duplicate = false;
 	row->own = true;
@@ -1184,7 +1179,6 @@ find_or_make_row(Relation heap, SubjectRow *row, uint8 *secret)
 			row->duplicate = true;
 			row->own = true;
 			row->pending = false;
-			medsync_random(row->wrapped, MEDSYNC_NONCE_SIZE);
 			subject_row_wrap(kek, row, secret);
 			insert_subject_row(heap, row);
 		}
@@ -1298,7 +1292,6 @@ make_first_kek(Relation heap)
 	memcpy(row.master_key_id, master.id, sizeof(row.master_key_id));
 	kek_aad(&row, aad);
 	medsync_random(secret, sizeof(secret));
-	medsync_random(row.wrapped, MEDSYNC_NONCE_SIZE);
 	gcm = medsync_gcm_create();
 	wrap(gcm, master.wrap, aad, sizeof(aad), secret, row.wrapped);
 	medsync_gcm_free(gcm);
@@ -1338,7 +1331,6 @@ medsync_vault_create(void)
 		memcpy(root.tag, root_tag, sizeof(root.tag));
 		medsync_random(root.key_id, sizeof(root.key_id));
 		medsync_random(secret, sizeof(secret));
-		medsync_random(root.wrapped, MEDSYNC_NONCE_SIZE);
 		subject_row_wrap(kek, &root, secret);
 		medsync_cleanse(secret, sizeof(secret));
 		insert_subject_row(heap, &root);
@@ -1425,7 +1417,6 @@ remove_duplicate(Relation heap, SubjectRow *duplicate)
 		SubjectRow	plain = *duplicate;
 
 		plain.duplicate = false;
-		medsync_random(plain.wrapped, MEDSYNC_NONCE_SIZE);
 		subject_row_wrap(kek, &plain, secret);
 		insert_subject_row(heap, &plain);
 	}
