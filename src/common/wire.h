@@ -52,6 +52,16 @@ extern uint64 medsync_wire_get_varint(MedsyncReader *reader);
 extern int64 medsync_wire_get_zigzag(MedsyncReader *reader);
 extern const uint8 *medsync_wire_get_bytes(MedsyncReader *reader, size_t len);
 
+/*
+ * Base64 of RFC 4648, section 4, with padding.  A reader takes only what the
+ * writer writes: no blanks, no bits that mean nothing.  The decoder gives the
+ * length, or -1.
+ */
+extern void medsync_wire_put_base64(StringInfo buf, const void *data,
+									size_t len);
+extern ssize_t medsync_wire_get_base64(const char *text, size_t len,
+									   uint8 *out, size_t room);
+
 #define MEDSYNC_WIRE_LEFT(r)	((size_t) ((r)->end - (r)->next))
 
 #endif							/* MEDSYNC_WIRE_H */

@@ -40,7 +40,8 @@ typedef enum MedsyncOperation
 	MEDSYNC_OP_DENIED = 11,
 	MEDSYNC_OP_ERASE = 12,
 	MEDSYNC_OP_ERA = 13,
-	MEDSYNC_OP_INDEX = 14
+	MEDSYNC_OP_INDEX = 14,
+	MEDSYNC_OP_SIGNER = 15
 } MedsyncOperation;
 
 /*
@@ -144,6 +145,9 @@ extern bool medsync_packed_next(MedsyncPackedReader *reader);
 extern void medsync_entry_encode(StringInfo buf, const uint8 *era_id,
 								 const MedsyncPackedHeader *header,
 								 const MedsyncEntry *entry);
+extern bool medsync_entry_decode(const uint8 *data, size_t len,
+								 MedsyncPackedHeader *header,
+								 MedsyncEntry *entry);
 extern void medsync_entry_leaf(StringInfo scratch, const uint8 *era_id,
 							   const MedsyncPackedHeader *header,
 							   const MedsyncEntry *entry, uint8 *leaf);

@@ -19,6 +19,8 @@
 #define MEDSYNC_KEY_SIZE		32
 #define MEDSYNC_NONCE_SIZE		12
 #define MEDSYNC_TAG_SIZE		16
+#define MEDSYNC_ED25519_KEY_SIZE	32	/* of a public key, and of the seed of a private one */
+#define MEDSYNC_ED25519_SIGNATURE_SIZE	64
 
 /* SHA-256; "start" on a used context restarts it */
 typedef SHA256_CTX MedsyncSha256;
@@ -56,6 +58,13 @@ extern void medsync_gcm_seal(MedsyncGcm *ctx, const uint8 *key, const uint8 *non
 extern bool medsync_gcm_open(MedsyncGcm *ctx, const uint8 *key, const uint8 *nonce,
 							 const void *aad, size_t aadlen,
 							 const void *sealed, size_t len, uint8 *plain /* len - 16 */);
+
+/* Ed25519 (RFC 8032); the seed is the private key */
+extern void medsync_ed25519_public_key(const uint8 *seed, uint8 *public_key);
+extern void medsync_ed25519_sign(const uint8 *seed, const void *message, size_t len,
+								 uint8 *signature);
+extern bool medsync_ed25519_verify(const uint8 *public_key, const void *message,
+								   size_t len, const uint8 *signature);
 
 extern void medsync_random(void *out, size_t len);
 extern void medsync_cleanse(void *data, size_t len);
