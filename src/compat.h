@@ -30,4 +30,8 @@
 #define MEDSYNC_LOCAL_XID				(MyProc->lxid)
 #endif
 
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn						pg_attribute_noreturn()
+#endif
+
 #endif							/* MEDSYNC_COMPAT_H */
