@@ -34,6 +34,7 @@
 
 typedef enum MedsyncMode
 {
+	MEDSYNC_MODE_NONE,			/* not known yet */
 	MEDSYNC_MODE_LOG,
 	MEDSYNC_MODE_ENTRIES,
 	MEDSYNC_MODE_RECEIPT,
@@ -114,7 +115,7 @@ extern char *medsync_number(uint64 value);
 typedef struct MedsyncState
 {
 	bool		exists;
-	char	   *note;			/* the signed checkpoint, verbatim */
+	const char *note;			/* the signed checkpoint, verbatim */
 	size_t		note_len;
 	MedsyncCheckpoint checkpoint;	/* points into it */
 	int64		first_seen;		/* POSIX seconds, of this size */
@@ -126,8 +127,8 @@ typedef struct MedsyncState
 extern MedsyncState medsync_state;
 
 extern void medsync_state_load(const MedsyncOptions *options);
-extern void medsync_state_save(const MedsyncOptions *options);
-extern void medsync_state_note_block(uint64 height, const uint8 *hash);
+extern void medsync_state_save(const MedsyncOptions *options,
+							   const MedsyncState *state);
 
 /* ---- checkpoint.c ---- */
 
@@ -141,7 +142,15 @@ extern void medsync_state_note_block(uint64 height, const uint8 *hash);
 extern bool medsync_checkpoint_check(const MedsyncOptions *options,
 									 const char *note, size_t len,
 									 MedsyncCheckpoint *checkpoint);
-extern void medsync_checkpoint_fork(uint64 size, const uint8 *found);	/* reports forked: the tree's root at the remembered size */
+/* reports that the tree has another root at the remembered size */
+extern void medsync_checkpoint_forked(const uint8 *found);
+/* a block of a whole chain; the last one is remembered */
+extern void medsync_checkpoint_block(uint64 height, const uint8 *hash);
+/* at the end of a run: is the newest good one too old?  Remember it. */
+extern void medsync_checkpoint_finish(const MedsyncOptions *options);
+extern bool medsync_signed_by_log(const MedsyncOptions *options,
+								  const MedsyncNote *note,
+								  const MedsyncCheckpoint *checkpoint);
 
 /* ---- log.c ---- */
 
