@@ -69,7 +69,7 @@ medsync_plan_build(Relation rel, const MedsyncManifest *manifest,
 		plan_column->codec = medsync_codec_create(att->atttypid,
 												  NameStr(att->attname),
 												  context);
-		plan_column->is_key = list_member_int(manifest->key, column->number);
+		plan_column->is_key = medsync_manifest_is_key(manifest, column->number);
 		plan_column->prefix_len =
 			medsync_wire_encode_varint(plan_column->prefix, column->number);
 		if (plan_column->is_key)
