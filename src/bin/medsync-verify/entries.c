@@ -13,8 +13,8 @@
  * the tree.  Its root is compared at the end of each block, at the size of
  * each signed checkpoint and at that of the remembered one.
  *
- * Memory: 64 kB of tree, the largest record, what chain.c needs, 56 bytes a
- * manifest, and the roots of the last 65,536 blocks.
+ * Memory: 64 kB of tree, the largest record, what chain.c needs, about 150 bytes
+ * a manifest, and the roots of the last 65,536 blocks.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +24,7 @@
 #include <time.h>
 
 #include "chain.h"
+#include "common/keywords.h"
 #include "datatype/timestamp.h"
 #include "ledger/manifest_text.h"
 
@@ -43,6 +44,7 @@ typedef struct Manifest
 	uint32		version;
 	uint8		digest[MEDSYNC_HASH_SIZE];
 	bool		announced;		/* a ddl entry named it */
+	char	   *name;			/* of the table; NULL: it cannot be read */
 } Manifest;
 
 /* A table number, as far as it is known */
@@ -50,7 +52,7 @@ typedef struct Table
 {
 	uint32		number;
 	uint32		last_version;	/* announced by an entry; 0: none */
-	char	   *name;			/* by its newest manifest; NULL: not known */
+	const char *name;			/* by its newest manifest; NULL: not known */
 } Table;
 
 /* The root that the tree had at the end of a block */
@@ -218,6 +220,59 @@ read_era(MedsyncStream *stream, const uint8 *payload, size_t len)
 	return true;
 }
 
+/* An identifier as SQL would write it. */
+static void
+append_identifier(StringInfo buf, const char *name)
+{
+	const char *p;
+	bool		plain = (*name >= 'a' && *name <= 'z') || *name == '_';
+
+	for (p = name; *p; p++)
+		if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ||
+			  *p == '_'))
+			plain = false;
+	if (plain && ScanKeywordLookup(name, &ScanKeywords) >= 0)
+		plain = false;
+	if (plain)
+	{
+		appendStringInfoString(buf, name);
+		return;
+	}
+	appendStringInfoChar(buf, '"');
+	for (p = name; *p; p++)
+	{
+		if (*p == '"')
+			appendStringInfoChar(buf, '"');
+		appendStringInfoChar(buf, *p);
+	}
+	appendStringInfoChar(buf, '"');
+}
+
+/* The table's name in a manifest; NULL where the text is not that manifest. */
+static char *
+name_in_manifest(const Manifest *manifest, const char *content, size_t len)
+{
+	MedsyncManifest *parsed = medsync_manifest_read(content, len);
+	char	   *name = NULL;
+
+	if (parsed == NULL)
+		return NULL;
+	if (parsed->table == manifest->table &&
+		parsed->version == manifest->version)
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		append_identifier(&buf, parsed->schema_name);
+		appendStringInfoChar(&buf, '.');
+		append_identifier(&buf, parsed->table_name);
+		name = pg_strdup(buf.data);
+		pfree(buf.data);
+	}
+	medsync_manifest_free(parsed);
+	return name;
+}
+
 /* 'M' */
 static bool
 read_manifest(MedsyncStream *stream, const uint8 *payload, size_t len)
@@ -243,6 +298,8 @@ read_manifest(MedsyncStream *stream, const uint8 *payload, size_t len)
 		return report_malformed(stream, "a record of a manifest makes no sense");
 	content = (const char *) reader.next;
 	medsync_sha256(content, MEDSYNC_WIRE_LEFT(&reader), manifest->digest);
+	manifest->name = name_in_manifest(manifest, content,
+									  MEDSYNC_WIRE_LEFT(&reader));
 	stream->manifest_count++;
 	if (stream->callbacks.manifest != NULL)
 		stream->callbacks.manifest(stream->callbacks.arg, manifest->table,
@@ -415,8 +472,15 @@ check_manifest(MedsyncStream *stream, MedsyncStreamEntry *item)
 							   "Manifest version %u of table number %u %s.",
 							   entry->manifest, entry->table,
 							   manifest ? "was changed" : "is missing");
+	else if (manifest->name == NULL)
+		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
+							   entry_place(stream, item), NULL, NULL,
+							   "Manifest version %u of table number %u cannot be read.",
+							   entry->manifest, entry->table);
 	if (table == NULL)
 		return;
+	if (item->manifest_holds && manifest->name != NULL)
+		table->name = manifest->name;
 
 	/* in a stream from the middle the first one can be any */
 	if (entry->manifest != table->last_version + 1 &&
@@ -449,6 +513,25 @@ check_era_entry(MedsyncStream *stream, const MedsyncStreamEntry *item)
 							   "The era entry and the list of eras differ.");
 }
 
+/* A signer entry names a key that signs for the log. */
+static void
+check_signer(MedsyncStream *stream, const MedsyncStreamEntry *item)
+{
+	const char *detail = (const char *) item->entry->detail;
+	int			len = item->entry->detail_len;
+	const char *newline = len > 0 ? memchr(detail, '\n', len) : NULL;
+	MedsyncVerifierKey key;
+
+	if (newline != NULL)
+		len = newline - detail;	/* what follows is the reason */
+	if (len == 0 || !medsync_vkey_parse(detail, len, &key))
+		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
+							   entry_place(stream, item), NULL, NULL,
+							   "The signer entry names no verifier key.");
+	else if (item->index >= 0)
+		medsync_report_signer(item->index, &key);
+}
+
 /* What any entry, sealed or not, must stand. */
 static void
 check_entry(MedsyncStream *stream, MedsyncStreamEntry *item)
@@ -463,9 +546,8 @@ check_entry(MedsyncStream *stream, MedsyncStreamEntry *item)
 		check_manifest(stream, item);
 	else if (entry->operation == MEDSYNC_OP_ERA)
 		check_era_entry(stream, item);
-	else if (entry->operation == MEDSYNC_OP_SIGNER && item->index >= 0)
-		medsync_report_signer(item->index, (const char *) entry->detail,
-							  entry->detail_len);
+	else if (entry->operation == MEDSYNC_OP_SIGNER)
+		check_signer(stream, item);
 	if (stream->callbacks.entry != NULL)
 		stream->callbacks.entry(stream->callbacks.arg, item);
 }

@@ -588,10 +588,11 @@ rebuild_part(MedsyncLog *log, uint64 first, uint64 count,
 static void
 full_tile_root(const uint8 *hashes, uint8 *root)
 {
-	MedsyncTree half = {MEDSYNC_TILE_WIDTH / 2};
+	MedsyncTree half = {0};
 	uint8		left[MEDSYNC_HASH_SIZE];
 	uint8		right[MEDSYNC_HASH_SIZE];
 
+	half.size = MEDSYNC_TILE_WIDTH / 2;
 	half.edge[0] = unconstify(uint8 *, hashes);
 	medsync_tree_root(&half, left);
 	half.edge[0] += MEDSYNC_TILE_SIZE / 2;

@@ -30,8 +30,6 @@
 #define MEDSYNC_EXIT_FINDINGS		1
 #define MEDSYNC_EXIT_NOT_CHECKED	2
 
-#define MEDSYNC_RECORD_MAX			(64 * 1024 * 1024)	/* bytes of a record's payload */
-
 typedef enum MedsyncMode
 {
 	MEDSYNC_MODE_NONE,			/* not known yet */
@@ -102,7 +100,8 @@ extern void medsync_report_finding(MedsyncSeverity severity,
 								   const char *verdict, MedsyncPlace place,
 								   const char *expected, const char *found,
 								   const char *detail,...) pg_attribute_printf(6, 7);
-extern void medsync_report_signer(int64 index, const char *detail, int len);
+extern void medsync_report_signer(int64 index,
+								  const MedsyncVerifierKey *key);
 extern int	medsync_report_end(void);	/* the exit status */
 pg_noreturn extern void medsync_cannot_check(const char *format,...) pg_attribute_printf(1, 2);
 extern void medsync_progress(const char *what, int64 done, int64 total);	/* total 0: unknown */

@@ -328,29 +328,27 @@ medsync_report_finding(MedsyncSeverity severity, const char *verdict,
 	findings_shown++;
 }
 
-/* An entry names a key that signs for the log, at the start of its detail. */
+/* An entry names a key that signs for the log. */
 void
-medsync_report_signer(int64 index, const char *detail, int len)
+medsync_report_signer(int64 index, const MedsyncVerifierKey *key)
 {
-	int			key_len = 0;
+	StringInfoData text;
 
 	if (signers_shown == SIGNERS_SHOWN_MAX)
 		return;
-	while (key_len < len && detail[key_len] != ' ' && detail[key_len] != '\n')
-		key_len++;
+	initStringInfo(&text);
+	medsync_vkey_write(&text, key);
 	if (report_options->json)
 	{
 		appendStringInfo(&signers, "%s{\"entry_index\": " INT64_FORMAT ", \"key\": ",
 						 signers_shown > 0 ? ", " : "", index);
-		medsync_json_string(&signers, detail, key_len);
+		medsync_json_string(&signers, text.data, text.len);
 		appendStringInfoChar(&signers, '}');
 	}
 	else
-	{
-		appendStringInfo(&signers, "signer: entry " INT64_FORMAT ", ", index);
-		append_plain(&signers, pnstrdup(detail, key_len));
-		appendStringInfoChar(&signers, '\n');
-	}
+		appendStringInfo(&signers, "signer: entry " INT64_FORMAT ", %s\n",
+						 index, text.data);
+	pfree(text.data);
 	signers_shown++;
 }
 
