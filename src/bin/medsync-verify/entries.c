@@ -617,7 +617,7 @@ read_entry(MedsyncStream *stream, const uint8 *payload, size_t len)
 	if (stream->count++ >= block->entry_count)
 		return true;			/* too many: counted, and nothing else */
 	index = block->first_index + stream->count - 1;
-	leaf[0] = 0x01;
+	leaf[0] = MEDSYNC_LEAF_VERSION;
 	medsync_sha256(payload, len, leaf + 1);
 	medsync_merkle_leaf_hash(leaf, sizeof(leaf), hash);
 	append_leaf(stream, check_leaf(stream, index, hash));
