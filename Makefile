@@ -3,9 +3,10 @@ EXTENSION = medsync
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" medsync.control)
 
 # The rooms, in the order in which one may call another.
-COMMON = src/common/wire.o src/common/json_text.o src/common/catalog.o
+COMMON = src/common/wire.o src/common/json_text.o src/common/calendar.o \
+	src/common/catalog.o
 VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/master_key.o src/vault/subject_key.o
-LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
+LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
 	src/ledger/manifest_text.o src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
@@ -13,7 +14,8 @@ LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o src/ledge
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
 PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
 	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/file.o \
-	src/proofs/export.o src/proofs/entries.o
+	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
+	src/proofs/receipt.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
