@@ -4,19 +4,24 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" medsync.control
 
 # The rooms, in the order in which one may call another.
 COMMON = src/common/wire.o src/common/catalog.o
-VAULT = src/vault/crypto.o src/vault/master_key.o src/vault/subject_key.o
+VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/master_key.o src/vault/subject_key.o
 LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o \
 	src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
+PROOFS = src/proofs/note.o
+
+PROOFS = src/proofs/tiles.o src/proofs/signer.o src/proofs/checkpoint.o \
+	src/proofs/proofs.o
 
 MODULE_big = medsync
-OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER)
+OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
-SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql
+SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql \
+	src/proofs/proofs.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))

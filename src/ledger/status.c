@@ -40,6 +40,7 @@
 #include "ledger/status.h"
 #include "ledger/walk.h"
 #include "ledger/worker.h"
+#include "vault/key_file.h"
 #include "vault/vault.h"
 
 #define STATE_OK		"ok"
@@ -396,20 +397,6 @@ report_sealer(Report *report)
 				 "One starts within a minute; if not, see the server's log and max_worker_processes.");
 }
 
-/* Is the master key file where a base backup would take it along? */
-static bool
-in_data_directory(const char *path)
-{
-	char		real_path[PATH_MAX];
-	char		real_data[PATH_MAX];
-
-	if (realpath(path, real_path) == NULL)
-		strlcpy(real_path, path, sizeof(real_path));
-	if (realpath(DataDir, real_data) == NULL)
-		strlcpy(real_data, DataDir, sizeof(real_data));
-	return path_is_prefix_of_path(real_data, real_path);
-}
-
 static void
 report_master_key(Report *report)
 {
@@ -419,7 +406,7 @@ report_master_key(Report *report)
 	if (problem != NULL)
 		add_item(report, "master_key_file", problem, STATE_ERROR,
 				 "Bring the file back from its backup, or set medsync.master_key_file to its place and reload the configuration.");
-	else if (in_data_directory(path))
+	else if (medsync_key_file_in_data_directory(path))
 		add_item(report, "master_key_file", path, STATE_NOTICE,
 				 "Move it out of the data directory and set medsync.master_key_file, so that base backups do not carry it.");
 	else

@@ -163,7 +163,7 @@ typedef struct Keyring
 	MedsyncHmacKey tag;			/* K_tag, if has_root */
 	bool		uncommitted;	/* some of it is from our own new rows */
 	int32		failed_number;	/* last key-encryption key that failed ... */
-	MedsyncMasterKeyProblem problem;	/* ... and why, if the master key's */
+	MedsyncKeyFileProblem problem;	/* ... and why, if the master key's */
 } Keyring;
 
 /* Name of a cached key; "content" points into its CacheEntry */
@@ -513,7 +513,7 @@ kek_find(const int32 *number, KekRow *found)
 
 /* Open a key-encryption key with the master key, into kek->gcm. */
 static MedsyncKeyStatus
-kek_open(const KekRow *row, Kek *kek, MedsyncMasterKeyProblem *problem)
+kek_open(const KekRow *row, Kek *kek, MedsyncKeyFileProblem *problem)
 {
 	MedsyncMasterKey master;
 	uint8		aad[KEK_AAD_SIZE];
@@ -530,7 +530,7 @@ kek_open(const KekRow *row, Kek *kek, MedsyncMasterKeyProblem *problem)
 	gcm = medsync_gcm_create();
 	if (memcmp(master.id, row->master_key_id, sizeof(master.id)) != 0)
 	{
-		problem->fault = MEDSYNC_MASTER_KEY_ANOTHER;
+		problem->fault = MEDSYNC_KEY_FILE_ANOTHER;
 		status = MEDSYNC_KEY_NO_MASTER;
 	}
 	else if (unwrap(gcm, master.wrap, aad, sizeof(aad), row->wrapped, secret))
@@ -1276,7 +1276,7 @@ has_row(Relation heap)
 static void
 make_first_kek(Relation heap)
 {
-	MedsyncMasterKeyProblem problem;
+	MedsyncKeyFileProblem problem;
 	MedsyncMasterKey master;
 	MedsyncGcm *gcm;
 	KekRow		row;
@@ -1814,7 +1814,7 @@ medsync_vault_status_text(MedsyncKeyStatus status)
 const char *
 medsync_vault_master_key_problem(void)
 {
-	MedsyncMasterKeyProblem problem;
+	MedsyncKeyFileProblem problem;
 	MedsyncMasterKey master;
 	KekRow		row;
 	bool		needed = kek_find(NULL, &row);
@@ -1823,11 +1823,11 @@ medsync_vault_master_key_problem(void)
 	{
 		if (needed && row.intact &&
 			memcmp(master.id, row.master_key_id, sizeof(master.id)) != 0)
-			problem.fault = MEDSYNC_MASTER_KEY_ANOTHER;
+			problem.fault = MEDSYNC_KEY_FILE_ANOTHER;
 		medsync_cleanse(&master, sizeof(master));
 	}
-	if (problem.fault == MEDSYNC_MASTER_KEY_FINE ||
-		(problem.fault == MEDSYNC_MASTER_KEY_MISSING && !needed))
+	if (problem.fault == MEDSYNC_KEY_FILE_FINE ||
+		(problem.fault == MEDSYNC_KEY_FILE_MISSING && !needed))
 		return NULL;
 	return medsync_master_key_text(&problem);
 }

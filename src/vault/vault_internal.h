@@ -11,27 +11,9 @@
 #define MEDSYNC_VAULT_INTERNAL_H
 
 #include "vault/crypto.h"
+#include "vault/key_file.h"
 
 #define MEDSYNC_MASTER_KEY_ID_SIZE	8
-
-/* What can be wrong with the master key file */
-typedef enum MedsyncMasterKeyFault
-{
-	MEDSYNC_MASTER_KEY_FINE,
-	MEDSYNC_MASTER_KEY_MISSING,
-	MEDSYNC_MASTER_KEY_UNREADABLE,	/* error_number says why */
-	MEDSYNC_MASTER_KEY_NOT_A_FILE,	/* a directory, a device ... */
-	MEDSYNC_MASTER_KEY_WRONG_OWNER,
-	MEDSYNC_MASTER_KEY_TOO_OPEN,	/* group or others may read it */
-	MEDSYNC_MASTER_KEY_MALFORMED,
-	MEDSYNC_MASTER_KEY_ANOTHER	/* not the one that wrapped the key at hand */
-} MedsyncMasterKeyFault;
-
-typedef struct MedsyncMasterKeyProblem
-{
-	MedsyncMasterKeyFault fault;
-	int			error_number;	/* errno of the failed system call */
-} MedsyncMasterKeyProblem;
 
 /* What the file holds, and the two keys derived from it */
 typedef struct MedsyncMasterKey
@@ -42,10 +24,10 @@ typedef struct MedsyncMasterKey
 
 extern void medsync_master_key_init(void);
 extern bool medsync_master_key_read(MedsyncMasterKey *key,
-									MedsyncMasterKeyProblem *problem);
+									MedsyncKeyFileProblem *problem);
 extern void medsync_master_key_create(void);
-extern char *medsync_master_key_text(const MedsyncMasterKeyProblem *problem);
-extern void medsync_master_key_fail(const MedsyncMasterKeyProblem *problem,
+extern char *medsync_master_key_text(const MedsyncKeyFileProblem *problem);
+extern void medsync_master_key_fail(const MedsyncKeyFileProblem *problem,
 									int kek_number);
 
 #endif							/* MEDSYNC_VAULT_INTERNAL_H */
