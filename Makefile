@@ -11,10 +11,8 @@ LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
-PROOFS = src/proofs/note.o
-
-PROOFS = src/proofs/tiles.o src/proofs/signer.o src/proofs/checkpoint.o \
-	src/proofs/proofs.o
+PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
+	src/proofs/checkpoint.o src/proofs/proofs.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
