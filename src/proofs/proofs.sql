@@ -128,6 +128,54 @@ COMMENT ON FUNCTION medsync.verify_consistency(pg_catalog.int8, pg_catalog.bytea
 	'Is this a consistency proof of RFC 6962?';
 
 -- ------------------------------------------------------------------
+-- proofs: exports
+-- ------------------------------------------------------------------
+
+CREATE FUNCTION medsync.export(
+	directory pg_catalog.text,
+	from_size pg_catalog.int8 DEFAULT 0)
+	RETURNS pg_catalog.int8
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_export';
+REVOKE ALL ON FUNCTION medsync.export(pg_catalog.text, pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.export(pg_catalog.text, pg_catalog.int8) TO pg_write_server_files;
+COMMENT ON FUNCTION medsync.export(pg_catalog.text, pg_catalog.int8) IS
+	'Write or continue the public log in a directory of the server (C2SP tlog-tiles); its size';
+
+CREATE FUNCTION medsync.export_files(
+	from_size pg_catalog.int8 DEFAULT 0)
+	RETURNS TABLE (
+		path pg_catalog.text,
+		content pg_catalog.bytea)
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_export_files';
+REVOKE ALL ON FUNCTION medsync.export_files(pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.export_files(pg_catalog.int8) TO medsync_auditor;
+COMMENT ON FUNCTION medsync.export_files(pg_catalog.int8) IS
+	'The files of the public log, the checkpoint last (C2SP tlog-tiles)';
+
+CREATE FUNCTION medsync.export_entries(
+	path pg_catalog.text,
+	from_size pg_catalog.int8 DEFAULT 0)
+	RETURNS pg_catalog.int8
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_export_entries';
+REVOKE ALL ON FUNCTION medsync.export_entries(pg_catalog.text, pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.export_entries(pg_catalog.text, pg_catalog.int8) TO medsync_auditor;
+COMMENT ON FUNCTION medsync.export_entries(pg_catalog.text, pg_catalog.int8) IS
+	'Write entries, salts, blocks and manifests to a file of the server, without any key; how many entries';
+
+CREATE FUNCTION medsync._entries(
+	from_size pg_catalog.int8 DEFAULT 0)
+	RETURNS SETOF pg_catalog.bytea
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_entries';
+REVOKE ALL ON FUNCTION medsync._entries(pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync._entries(pg_catalog.int8) TO medsync_auditor;
+COMMENT ON FUNCTION medsync._entries(pg_catalog.int8) IS
+	'The records of export_entries() and the entries that are not sealed yet, for medsync-verify';
+
+-- ------------------------------------------------------------------
 -- proofs: views
 -- ------------------------------------------------------------------
 
