@@ -3,10 +3,10 @@ EXTENSION = medsync
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" medsync.control)
 
 # The rooms, in the order in which one may call another.
-COMMON = src/common/wire.o src/common/catalog.o
+COMMON = src/common/wire.o src/common/json_text.o src/common/catalog.o
 VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/master_key.o src/vault/subject_key.o
-LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o \
-	src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
+LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
+	src/ledger/manifest_text.o src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \

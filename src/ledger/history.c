@@ -931,7 +931,7 @@ check_key_members(History *history, const MedsyncManifest *latest, Jsonb *key)
 	uint32		wanted = 0;
 	int			i;
 
-	if (latest->key == NIL)
+	if (latest->key_count == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" has no primary key", name),
@@ -946,7 +946,7 @@ check_key_members(History *history, const MedsyncManifest *latest, Jsonb *key)
 		const MedsyncColumn *column = &latest->columns[i];
 		JsonbValue	value;
 
-		if (!list_member_int(latest->key, column->number))
+		if (!medsync_manifest_is_key(latest, column->number))
 			continue;
 		wanted++;
 		if (getKeyJsonValueFromContainer(&key->root, column->name,
