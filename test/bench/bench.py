@@ -995,7 +995,7 @@ class Bench:
 
     def export(self, table, size):
         """The public and the private export, and the program that checks
-        them, and the live database, from outside."""
+        them from outside."""
         home = table.cluster.home
         log, file = os.path.join(home, "log-export"), \
             os.path.join(home, "entries-export")
@@ -1013,10 +1013,7 @@ class Bench:
                         size, private)
         for title, arguments in (
                 ("medsync-verify log", ["log", log]),
-                ("medsync-verify entries", ["entries", file, "--log", log]),
-                ("medsync-verify live",
-                 ["live", f"{table.cluster.where} dbname={table.name} "
-                  "user=postgres"])):
+                ("medsync-verify entries", ["entries", file, "--log", log])):
             self.proof_rate(title, size, self.outside(
                 "medsync-verify", *arguments, "--key", key))
 
