@@ -189,6 +189,24 @@ accepted("$dir/anew", $key, newest(), 'made anew');
 ship("$dir/shipped", 513);
 accepted("$dir/shipped", $key, newest(), 'sent as rows, in two parts');
 
+# Served as it stands by a web server that knows nothing of logs.
+SKIP:
+{
+	skip 'python3 is not there', 1
+	  unless eval { IPC::Run::run([ 'python3', '-c', 'import http.server' ], '&>', \my $void) };
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $served = '';
+	my $web = IPC::Run::start(
+		[ 'python3', '-u', '-m', 'http.server', '--bind', '127.0.0.1', '--directory', $log, $port ],
+		'<', \undef, '&>', \$served, IPC::Run::timeout(120));
+
+	$web->pump until $served =~ /Serving HTTP/;
+	my ($status, $output) = foreign('', $program{fsck}, "--storage_url=http://127.0.0.1:$port/",
+		"--public_key=$key", '--ui=false', '-N=8');
+	like($output, qr/Successfully fsck'd log with size 66000 /, 'fsck accepts it from a web server');
+	$web->kill_kill(grace => 5);
+}
+
 # ------------------------------------------------------------------
 # Proofs
 # ------------------------------------------------------------------
