@@ -11,9 +11,10 @@ LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
+PROOFS = src/proofs/note.o
 
 MODULE_big = medsync
-OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER)
+OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
 SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql

@@ -13,10 +13,15 @@
 #include "postgres.h"
 #endif
 
+#include "common/base64.h"
 #include "common/wire.h"
 #include "port/pg_bswap.h"
 
 #define MAX_VARINT_SIZE 10
+
+/* Base64 is made and read piece by piece; a piece is whole groups of 3 bytes */
+#define BASE64_PIECE		3072
+#define BASE64_PIECE_TEXT	(BASE64_PIECE / 3 * 4)
 
 void
 medsync_wire_store_u32(uint8 *dst, uint32 value)
@@ -189,4 +194,66 @@ medsync_wire_get_zigzag(MedsyncReader *reader)
 	uint64		value = medsync_wire_get_varint(reader);
 
 	return (int64) (value >> 1) ^ -(int64) (value & 1);
+}
+
+void
+medsync_wire_put_base64(StringInfo buf, const void *data, size_t len)
+{
+	const char *next = data;
+
+	while (len > 0)
+	{
+		int			piece = (int) Min(len, BASE64_PIECE);
+		int			room = pg_b64_enc_len(piece);
+
+		enlargeStringInfo(buf, room);
+		buf->len += pg_b64_encode(next, piece, buf->data + buf->len, room);
+		buf->data[buf->len] = '\0';
+		next += piece;
+		len -= piece;
+	}
+}
+
+/* Decode one piece; its text must be what its bytes are written as. */
+static bool
+read_base64_piece(const char *text, int len, char *bytes, int size)
+{
+	char		again[BASE64_PIECE_TEXT];
+
+	return pg_b64_decode(text, len, bytes, BASE64_PIECE) == size &&
+		pg_b64_encode(bytes, size, again, sizeof(again)) == len &&
+		memcmp(text, again, len) == 0;
+}
+
+/*
+ * Decode base64 into "out", or only check it where that is NULL.  Returns how
+ * many bytes it stands for; -1 if it is not base64 in its one canonical form
+ * or does not fit.
+ */
+ssize_t
+medsync_wire_get_base64(const char *text, size_t len, uint8 *out, size_t room)
+{
+	size_t		total = len / 4 * 3;
+	size_t		done = 0;
+
+	if (len % 4 != 0)
+		return -1;
+	if (len > 0 && text[len - 1] == '=')
+		total -= text[len - 2] == '=' ? 2 : 1;
+	if (out != NULL && total > room)
+		return -1;
+	while (done < total)
+	{
+		char		bytes[BASE64_PIECE];
+		int			piece = (int) Min(total - done, BASE64_PIECE);
+		int			piece_text = (piece + 2) / 3 * 4;
+
+		if (!read_base64_piece(text, piece_text, bytes, piece))
+			return -1;
+		if (out != NULL)
+			memcpy(out + done, bytes, piece);
+		done += piece;
+		text += piece_text;
+	}
+	return (ssize_t) total;
 }

@@ -55,7 +55,7 @@ extern const uint8 *medsync_wire_get_bytes(MedsyncReader *reader, size_t len);
 /*
  * Base64 of RFC 4648, section 4, with padding.  A reader takes only what the
  * writer writes: no blanks, no bits that mean nothing.  The decoder gives the
- * length, or -1.
+ * length, or -1; with "out" NULL it only checks.
  */
 extern void medsync_wire_put_base64(StringInfo buf, const void *data,
 									size_t len);

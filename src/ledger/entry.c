@@ -51,8 +51,12 @@ static const char *const operation_names[] = {
 	[MEDSYNC_OP_DENIED] = "denied",
 	[MEDSYNC_OP_ERASE] = "erase",
 	[MEDSYNC_OP_ERA] = "era",
-	[MEDSYNC_OP_INDEX] = "index"
+	[MEDSYNC_OP_INDEX] = "index",
+	[MEDSYNC_OP_SIGNER] = "signer"
 };
+
+/* The key id that means "none" */
+static const uint8 no_key[MEDSYNC_ID_SIZE] = {0};
 
 /* The operation's word, or NULL for a number that means nothing. */
 const char *
@@ -328,7 +332,6 @@ read_image(MedsyncReader *reader, MedsyncEntry *entry, uint32 flags)
 bool
 medsync_packed_next(MedsyncPackedReader *packed)
 {
-	static const uint8 no_key[MEDSYNC_ID_SIZE] = {0};
 	MedsyncReader *reader = &packed->reader;
 	MedsyncEntry *entry = &packed->entry;
 	uint64		flags;
@@ -453,6 +456,83 @@ medsync_entry_encode(StringInfo buf, const uint8 *era_id,
 		p = poke(p, entry->detail, entry->detail_len);
 	}
 	buf->len = (int) (p - (uint8 *) buf->data);
+}
+
+/* Read text with a u16 length before it. */
+static const char *
+read_text(MedsyncReader *reader, int *len)
+{
+	*len = medsync_wire_get_u16(reader);
+	return (const char *) medsync_wire_get_bytes(reader, *len);
+}
+
+/* Read the optional parts of a full encoding, as "fields" says. */
+static void
+read_fields(MedsyncReader *reader, MedsyncEntry *entry, uint32 fields)
+{
+	if (fields & MEDSYNC_HAS_KEY_ID)
+	{
+		read_fixed(reader, entry->key_id, MEDSYNC_ID_SIZE);
+		if (memcmp(entry->key_id, no_key, MEDSYNC_ID_SIZE) == 0)
+			reader->failed = true;
+	}
+	if (fields & MEDSYNC_HAS_ROW_KEY)
+		read_fixed(reader, entry->row_key, MEDSYNC_ID_SIZE);
+	if (fields & MEDSYNC_HAS_OLD)
+		read_fixed(reader, entry->old_commitment, MEDSYNC_HASH_SIZE);
+	if (fields & MEDSYNC_HAS_NEW)
+		read_fixed(reader, entry->new_commitment, MEDSYNC_HASH_SIZE);
+	if (fields & MEDSYNC_HAS_PERSON)
+		read_fixed(reader, entry->person, MEDSYNC_ID_SIZE);
+	if (fields & MEDSYNC_HAS_SIGNATURE)
+	{
+		read_fixed(reader, entry->signer, MEDSYNC_ID_SIZE);
+		read_fixed(reader, entry->signature_digest, MEDSYNC_HASH_SIZE);
+	}
+	if (fields & MEDSYNC_HAS_OBJECT)
+		read_fixed(reader, entry->object, MEDSYNC_HASH_SIZE);
+	if (fields & MEDSYNC_HAS_DETAIL)
+	{
+		entry->detail = (const uint8 *) read_text(reader, &entry->detail_len);
+		if (entry->detail_len > MEDSYNC_DETAIL_MAX)
+			reader->failed = true;
+	}
+}
+
+/*
+ * Read a full encoding, the inverse of medsync_entry_encode(): what it takes
+ * encodes to the same bytes again, and anything else is false.  Of the header
+ * it fills in what the encoding holds; the rest is zero.
+ */
+bool
+medsync_entry_decode(const uint8 *data, size_t len,
+					 MedsyncPackedHeader *header, MedsyncEntry *entry)
+{
+	MedsyncReader reader;
+
+	memset(header, 0, sizeof(*header));
+	memset(entry, 0, sizeof(*entry));
+	medsync_wire_open(&reader, data, len);
+	if (medsync_wire_get_u8(&reader) != ENTRY_VERSION ||
+		medsync_wire_get_u8(&reader) != ENTRY_ALGORITHM)
+		return false;
+	read_fixed(&reader, header->era_id, MEDSYNC_ID_SIZE);
+	header->xid = medsync_wire_get_u64(&reader);
+	entry->ordinal = medsync_wire_get_u64(&reader);
+	header->flush_position = medsync_wire_get_u64(&reader);
+	header->flush_time = (int64) medsync_wire_get_u64(&reader);
+	entry->statement_time = (int64) medsync_wire_get_u64(&reader);
+	entry->operation = medsync_wire_get_u8(&reader);
+	entry->table = medsync_wire_get_u32(&reader);
+	entry->manifest = medsync_wire_get_u32(&reader);
+	entry->command = medsync_wire_get_u32(&reader);
+	entry->fields = medsync_wire_get_u32(&reader);
+	if (entry->fields & ~(uint32) MEDSYNC_ENTRY_FIELDS)
+		return false;
+	header->session_role = read_text(&reader, &header->session_role_len);
+	entry->role = read_text(&reader, &entry->role_len);
+	read_fields(&reader, entry, entry->fields);
+	return !reader.failed && MEDSYNC_WIRE_LEFT(&reader) == 0;
 }
 
 /*

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * crypto.c
- *		SHA-256, HMAC, HKDF-Expand, AES-256-GCM and random bytes, by OpenSSL.
+ *		SHA-256, HMAC, HKDF-Expand, AES-256-GCM, Ed25519 and random bytes, by
+ *		OpenSSL.
  *
  * Stores nothing.  The cipher is fetched from OpenSSL's provider once per
  * process, at first use, and contexts are reused; both belong to the
@@ -303,6 +304,84 @@ medsync_gcm_open(MedsyncGcm *ctx, const uint8 *key, const uint8 *nonce,
 		return false;
 	}
 	return true;
+}
+
+/*
+ * The key object of a seed.  OpenSSL wipes its copy when the object is freed;
+ * the seed is the caller's to wipe.
+ */
+static EVP_PKEY *
+ed25519_private(const uint8 *seed)
+{
+	EVP_PKEY   *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL,
+												   seed,
+												   MEDSYNC_ED25519_KEY_SIZE);
+
+	if (key == NULL)
+		crypto_fail();
+	return key;
+}
+
+void
+medsync_ed25519_public_key(const uint8 *seed, uint8 *public_key)
+{
+	EVP_PKEY   *key = ed25519_private(seed);
+	size_t		len = MEDSYNC_ED25519_KEY_SIZE;
+	int			result;
+
+	result = EVP_PKEY_get_raw_public_key(key, public_key, &len);
+	EVP_PKEY_free(key);
+	crypto_check(result);
+	if (len != MEDSYNC_ED25519_KEY_SIZE)
+		crypto_fail();
+}
+
+void
+medsync_ed25519_sign(const uint8 *seed, const void *message, size_t len,
+					 uint8 *signature)
+{
+	EVP_PKEY   *key = ed25519_private(seed);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t		signature_len = MEDSYNC_ED25519_SIGNATURE_SIZE;
+	bool		done;
+
+	done = ctx != NULL &&
+		EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
+		EVP_DigestSign(ctx, signature, &signature_len, message, len) == 1 &&
+		signature_len == MEDSYNC_ED25519_SIGNATURE_SIZE;
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	if (!done)
+		crypto_fail();
+}
+
+/*
+ * Whether a signature is right.  A public key that is no point of the curve
+ * signs nothing: that is false too, and no error.
+ */
+bool
+medsync_ed25519_verify(const uint8 *public_key, const void *message,
+					   size_t len, const uint8 *signature)
+{
+	EVP_PKEY   *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL,
+												  public_key,
+												  MEDSYNC_ED25519_KEY_SIZE);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool		ready;
+	bool		right;
+
+	ready = key != NULL && ctx != NULL &&
+		EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1;
+	right = ready &&
+		EVP_DigestVerify(ctx, signature, MEDSYNC_ED25519_SIGNATURE_SIZE,
+						 message, len) == 1;
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	if (!ready)
+		crypto_fail();
+	if (!right)
+		ERR_clear_error();
+	return right;
 }
 
 /* Bytes from OpenSSL's generator, or an error. */
