@@ -11,13 +11,15 @@ LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
-PROOFS = src/proofs/note.o
+PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
+	src/proofs/checkpoint.o src/proofs/proofs.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
-SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql
+SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql \
+	src/proofs/proofs.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))

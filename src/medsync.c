@@ -13,6 +13,7 @@
 
 #include "common/catalog.h"
 #include "ledger/ledger.h"
+#include "proofs/checkpoint.h"
 #include "vault/vault.h"
 
 PG_MODULE_MAGIC;
@@ -25,5 +26,6 @@ _PG_init(void)
 	medsync_catalog_init();
 	medsync_vault_init();
 	medsync_ledger_init();
+	medsync_proofs_init();
 	MarkGUCPrefixReserved("medsync");
 }

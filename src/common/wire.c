@@ -214,6 +214,25 @@ medsync_wire_put_base64(StringInfo buf, const void *data, size_t len)
 	}
 }
 
+/*
+ * The same into a plain buffer, with a final zero, for up to BASE64_PIECE
+ * bytes; false if it does not fit.  Raises no error.
+ */
+bool
+medsync_wire_encode_base64(const void *data, size_t len, char *text,
+						   size_t room)
+{
+	int			text_len;
+
+	if (len > BASE64_PIECE || (len + 2) / 3 * 4 >= room)
+		return false;
+	text_len = pg_b64_encode(data, (int) len, text, (int) room - 1);
+	if (text_len < 0)
+		return false;
+	text[text_len] = '\0';
+	return true;
+}
+
 /* Decode one piece; its text must be what its bytes are written as. */
 static bool
 read_base64_piece(const char *text, int len, char *bytes, int size)

@@ -59,6 +59,8 @@ extern const uint8 *medsync_wire_get_bytes(MedsyncReader *reader, size_t len);
  */
 extern void medsync_wire_put_base64(StringInfo buf, const void *data,
 									size_t len);
+extern bool medsync_wire_encode_base64(const void *data, size_t len,
+									   char *text, size_t room);
 extern ssize_t medsync_wire_get_base64(const char *text, size_t len,
 									   uint8 *out, size_t room);
 

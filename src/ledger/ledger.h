@@ -28,7 +28,8 @@ typedef struct MedsyncEra
 typedef enum MedsyncLock
 {
 	MEDSYNC_LOCK_SEAL = 1,
-	MEDSYNC_LOCK_REGISTER = 2
+	MEDSYNC_LOCK_REGISTER = 2,
+	MEDSYNC_LOCK_SIGN = 3
 } MedsyncLock;
 
 extern void medsync_ledger_init(void);

@@ -332,21 +332,6 @@ COMMENT ON FUNCTION medsync._status() IS 'The rows of view medsync.status';
 -- ledger: views
 -- ------------------------------------------------------------------
 
-CREATE VIEW medsync.checkpoint AS
-	SELECT b.height,
-		b.first_index OPERATOR(pg_catalog.+) b.entry_count AS size,
-		b.root,
-		b.previous_hash AS previous,
-		b.hash,
-		b.sealed_at,
-		NULL::pg_catalog.text AS note,
-		NULL::pg_catalog.text[] AS witnesses
-	FROM medsync._block AS b;
-REVOKE ALL ON TABLE medsync.checkpoint FROM PUBLIC;
-GRANT SELECT ON TABLE medsync.checkpoint TO medsync_admin, medsync_auditor;
-COMMENT ON VIEW medsync.checkpoint IS
-	'The blocks of the ledger; note and witnesses are null in blocks that nobody signed';
-
 CREATE VIEW medsync.tracked AS
 	SELECT pg_catalog.format('%I.%I', t.schema_name, t.table_name) AS relation,
 		t.number AS table_number,

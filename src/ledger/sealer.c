@@ -63,7 +63,27 @@ typedef struct Sealer
 	int64		size_before;	/* entries sealed by earlier calls */
 } Sealer;
 
+/*---- Local variables ----*/
+
+static MedsyncSealByHand seal_by_hand = NULL;
+static MedsyncSealByWorker seal_by_worker = NULL;
+
 PG_FUNCTION_INFO_V1(medsync_seal);
+
+void
+medsync_seal_register(MedsyncSealByHand by_hand,
+					  MedsyncSealByWorker by_worker)
+{
+	seal_by_hand = by_hand;
+	seal_by_worker = by_worker;
+}
+
+/* The worker's turn to have its blocks signed; true: ask again. */
+bool
+medsync_seal_publish(int64 since_last)
+{
+	return seal_by_worker != NULL && seal_by_worker(since_last);
+}
 
 static bytea *
 make_bytea(const void *data, int len)
@@ -581,6 +601,8 @@ medsync_seal(PG_FUNCTION_ARGS)
 	block = medsync_seal_now();
 	if (block != NULL)
 	{
+		if (seal_by_hand != NULL)
+			seal_by_hand(block);
 		values[0] = Int64GetDatum(block->height);
 		values[1] = Int64GetDatum(block->first_index + block->entry_count);
 		values[2] = PointerGetDatum(make_bytea(block->root,

@@ -104,6 +104,8 @@ typedef struct SealerState
 	int64		used_at;		/* when a table was last seen to be tracked */
 	int			idle_limit;
 	int			retry;			/* wait after an error; 0: there was none */
+	bool		unpublished;	/* a block may wait for its signature */
+	int64		published_at;
 } SealerState;
 
 /*---- Local variables ----*/
@@ -565,6 +567,7 @@ seal_if_changed(SealerState *state)
 	if (state->sealed != NULL && strcmp(state->sealed, seen) == 0)
 		return;
 	(void) medsync_seal_now();
+	state->unpublished = true;
 	if (state->sealed != NULL)
 		pfree(state->sealed);
 	state->sealed = MemoryContextStrdup(TopMemoryContext, seen);
@@ -608,6 +611,26 @@ seal_once(SealerState *state)
 	return needed;
 }
 
+/*
+ * Have the last block signed if it is time, in a transaction of its own: a
+ * signature is made only when the block is on the disk.
+ */
+static void
+publish_once(SealerState *state)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (lock_extension(state) && state->whole)
+	{
+		state->unpublished =
+			medsync_seal_publish(clock_now() - state->published_at);
+		if (!state->unpublished)
+			state->published_at = clock_now();
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
 /* Log an error and go on, after a while. */
 static void
 recover(SealerState *state)
@@ -642,6 +665,8 @@ try_to_seal(SealerState *state, char *database)
 	PG_TRY();
 	{
 		needed = seal_once(state);
+		if (needed && state->unpublished)
+			publish_once(state);
 		state->retry = 0;
 	}
 	PG_CATCH();

@@ -20,6 +20,15 @@ enum
 	Natts_checkpoint = 2
 };
 
+/* attributes of _cosignature */
+enum
+{
+	Anum_cosignature_height = 1,
+	Anum_cosignature_witness,
+	Anum_cosignature_line,
+	Natts_cosignature = 3
+};
+
 /* A row of _signer_key */
 typedef struct MedsyncSignerKey
 {
@@ -37,7 +46,7 @@ typedef struct MedsyncSignedCheckpoint
 	bool		unstored;		/* signed just now: see medsync_checkpoint_store() */
 } MedsyncSignedCheckpoint;
 
-extern void medsync_proofs_init(void);	/* the room's; from _PG_init */
+extern void medsync_proofs_init(void);	/* GUCs, callbacks; from _PG_init */
 extern void medsync_signer_init(void);
 extern void medsync_checkpoint_init(void);
 

@@ -1,0 +1,953 @@
+/*-------------------------------------------------------------------------
+ *
+ * checkpoint.c
+ *		Signed checkpoints of the ledger's blocks.
+ *
+ * A checkpoint is a C2SP signed note over origin, size and root of a block's
+ * tree.  Stored are _checkpoint, the note of each signed block, without
+ * cosignatures (those are in _cosignature, see witness.c), and _signer_key,
+ * the verifier keys in the order of their use; a key's name is the origin.
+ * The first is written with the first note, each later one by
+ * rotate_signer_key() or declare_era(), which also write a "signer" entry,
+ * so that the log itself tells of the change.
+ *
+ * A signature must not leave before its block's commit is on the disk.  So
+ * seal() by hand leaves the signing to PRE_COMMIT, when no statement of the
+ * transaction can look at the note any more, and everybody else signs only
+ * blocks that are committed.  Nobody signs what contradicts the last
+ * signature in <signer key>.last (signer.c): a block that may not be signed
+ * stays unsigned, with a notice, until declare_era() gives a new origin.
+ *
+ * Notes of one block are equal, whoever makes them.  Rows are written under
+ * the sign lock, held to the end of the transaction, and taken last: nothing
+ * slow is done under it, and no writer of tracked tables or sealing worker
+ * waits for it.  Lock order: seal lock, sign lock.  An error or a crash
+ * leaves the ledger as it was; the last file may then name a candidate that
+ * never was.  On a standby stored notes can be read and nothing is signed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/indexing.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "common/catalog.h"
+#include "common/errors.h"
+#include "ledger/journal.h"
+#include "ledger/sealer.h"
+#include "proofs/checkpoint.h"
+#include "proofs/signer.h"
+#include "proofs/tiles.h"
+
+#define REASON_MAX	(MEDSYNC_DETAIL_MAX - 1 - MEDSYNC_ORIGIN_MAX - 54)
+
+enum
+{
+	Anum_signer_number = 1,
+	Anum_signer_verifier_key,
+	Natts_signer = 2
+};
+
+/* Why a block cannot be signed, for people */
+typedef struct SignProblem
+{
+	char	   *detail;
+	const char *hint;
+} SignProblem;
+
+/* What signs: one key, or during a rotation the old and the new one */
+typedef struct Signer
+{
+	List	   *known;			/* of MedsyncSignerKey: what _signer_key has */
+	MedsyncVerifierKey keys[2];
+	MedsyncSigningKey secrets[2];
+	int			count;
+} Signer;
+
+/* What is left to do when this transaction ends */
+static struct
+{
+	bool		wanted;			/* sign this block before the commit */
+	int64		height;
+	bool		signed_now;		/* the last file has it as a candidate */
+	MedsyncLastSignature signature;
+	bool		promote;		/* the next key becomes the only one */
+} pending;
+
+/*---- GUC variables ----*/
+
+/*
+ * The name under which a ledger's first checkpoint is signed, for good.  An
+ * administrator sets it before, to a name that nobody else uses.
+ */
+static char *origin_setting = "";
+
+/* At most how often the sealing worker signs; an unsigned block is covered by the next signed one. */
+static int	publish_interval = 60;
+
+PG_FUNCTION_INFO_V1(medsync_verifier_key);
+PG_FUNCTION_INFO_V1(medsync_rotate_signer_key);
+PG_FUNCTION_INFO_V1(medsync_declare_era);
+
+/* A name that fits an entry's detail with its key and a reason. */
+static bool
+origin_valid(const char *origin)
+{
+	return strlen(origin) <= MEDSYNC_ORIGIN_MAX &&
+		medsync_key_name_valid(origin, strlen(origin));
+}
+
+static bool
+check_origin(char **newval, void **extra, GucSource source)
+{
+	if (**newval == '\0' || origin_valid(*newval))
+		return true;
+	GUC_check_errdetail("An origin has 1 to %d bytes, without spaces, control characters and plus signs.",
+						MEDSYNC_ORIGIN_MAX);
+	return false;
+}
+
+/* All verifier keys, oldest first; malformed rows are counted and left out. */
+List *
+medsync_signer_keys(int *malformed)
+{
+	Relation	heap = medsync_open("_signer_key", AccessShareLock);
+	List	   *result = NIL;
+	MedsyncScan scan;
+	HeapTuple	tuple;
+
+	medsync_scan_begin(&scan, heap, "_signer_key_pkey", SnapshotSelf, 0, NULL);
+	while ((tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		MedsyncSignerKey *signer = palloc0(sizeof(MedsyncSignerKey));
+		Datum		values[Natts_signer];
+		bool		isnull[Natts_signer];
+		text	   *stored;
+
+		heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
+		signer->number = DatumGetInt32(values[Anum_signer_number - 1]);
+		stored = isnull[Anum_signer_verifier_key - 1] ? NULL :
+			DatumGetTextPP(values[Anum_signer_verifier_key - 1]);
+		if (stored != NULL &&
+			medsync_vkey_parse(VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored),
+							   &signer->key) &&
+			signer->key.type == MEDSYNC_SIGNATURE_ED25519)
+			result = lappend(result, signer);
+		else if (malformed != NULL)
+			(*malformed)++;
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return result;
+}
+
+static const MedsyncSignerKey *
+last_signer(List *signers)
+{
+	return signers == NIL ? NULL : llast(signers);
+}
+
+/*
+ * Is this a note of ours: a checkpoint that one of the keys signed under its
+ * own name, and that none of them contradicts?
+ */
+bool
+medsync_checkpoint_note_ours(const char *note, size_t len, List *signers,
+							 MedsyncCheckpoint *checkpoint)
+{
+	MedsyncNote parsed;
+	bool		signed_by_us = false;
+	ListCell   *cell;
+
+	if (!medsync_note_parse(note, len, &parsed) ||
+		!medsync_checkpoint_parse(parsed.text, parsed.text_len, checkpoint))
+		return false;
+	foreach(cell, signers)
+	{
+		const MedsyncSignerKey *signer = lfirst(cell);
+
+		switch (medsync_note_check(&parsed, &signer->key, NULL))
+		{
+			case MEDSYNC_NOTE_FORGED:
+				return false;
+			case MEDSYNC_NOTE_SIGNED:
+				if (strlen(signer->key.name) == checkpoint->origin_len &&
+					memcmp(signer->key.name, checkpoint->origin,
+						   checkpoint->origin_len) == 0)
+					signed_by_us = true;
+				break;
+			case MEDSYNC_NOTE_NOT_SIGNED:
+				break;
+		}
+	}
+	return signed_by_us;
+}
+
+/* The stored note of a block, palloc'd, or NULL. */
+static char *
+stored_note(int64 height, Snapshot snapshot)
+{
+	Relation	heap = medsync_open("_checkpoint", AccessShareLock);
+	char	   *note = NULL;
+	MedsyncScan scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(height));
+	medsync_scan_begin(&scan, heap, "_checkpoint_pkey", snapshot, 1, &key);
+	tuple = medsync_scan_next(&scan);
+	if (tuple != NULL)
+	{
+		bool		isnull;
+		Datum		datum = heap_getattr(tuple, Anum_checkpoint_note,
+										 RelationGetDescr(heap), &isnull);
+
+		if (!isnull)
+			note = TextDatumGetCString(datum);
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return note;
+}
+
+/* The newest stored note of this ledger's origin, and its block. */
+static bool
+newest_stored(Snapshot snapshot, MedsyncSignedCheckpoint *result)
+{
+	Relation	heap = medsync_open("_checkpoint", AccessShareLock);
+	bool		found = false;
+	MedsyncScan scan;
+	HeapTuple	tuple;
+
+	medsync_scan_begin(&scan, heap, "_checkpoint_pkey", snapshot, 0, NULL);
+	scan.direction = BackwardScanDirection;
+	tuple = medsync_scan_next(&scan);
+	if (tuple != NULL)
+	{
+		Datum		values[Natts_checkpoint];
+		bool		isnull[Natts_checkpoint];
+
+		heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
+		found = !isnull[Anum_checkpoint_note - 1];
+		if (found)
+		{
+			result->height =
+				DatumGetInt64(values[Anum_checkpoint_height - 1]);
+			result->note =
+				TextDatumGetCString(values[Anum_checkpoint_note - 1]);
+		}
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return found;
+}
+
+/* Under which name a ledger that never signed does so. */
+static char *
+default_origin(void)
+{
+	uint8		id[MEDSYNC_ID_SIZE];
+	char		hex[2 * MEDSYNC_ID_SIZE + 1];
+	TimestampTz created_at;
+
+	if (origin_setting[0] != '\0')
+		return pstrdup(origin_setting);
+	if (!medsync_ledger_read(id, &created_at))
+		return NULL;
+	hex_encode((const char *) id, MEDSYNC_ID_SIZE, hex);
+	hex[2 * MEDSYNC_ID_SIZE] = '\0';
+	return psprintf("medsync/%s", hex);
+}
+
+static void
+wipe_signer(Signer *signer)
+{
+	medsync_cleanse(signer->secrets, sizeof(signer->secrets));
+}
+
+/*
+ * Find the key or keys that sign now.  A ledger that never signed takes what
+ * the file has, and makes one if there is none.
+ */
+static bool
+load_signer(Signer *signer, SignProblem *problem)
+{
+	const MedsyncSignerKey *last;
+	MedsyncKeyFileProblem fault;
+	bool		usable;
+
+	memset(signer, 0, sizeof(Signer));
+	signer->known = medsync_signer_keys(NULL);
+	last = last_signer(signer->known);
+	usable = medsync_signer_read(false, &signer->secrets[0], &fault);
+	if (!usable && last == NULL && fault.fault == MEDSYNC_KEY_FILE_MISSING)
+	{
+		medsync_signer_create(false);
+		usable = medsync_signer_read(false, &signer->secrets[0], &fault);
+	}
+	if (!usable)
+	{
+		problem->detail = psprintf("The %s.", medsync_signer_text(&fault));
+		problem->hint = "Bring the file back from its backup, or set medsync.signer_key_file to its place; if the key is lost, call medsync.declare_era().";
+		return false;
+	}
+	signer->count = 1;
+	medsync_vkey_make(&signer->keys[0],
+					  last ? last->key.name : default_origin(),
+					  MEDSYNC_SIGNATURE_ED25519,
+					  signer->secrets[0].public_key);
+	if (last == NULL ||
+		memcmp(last->key.public_key, signer->secrets[0].public_key,
+			   MEDSYNC_ED25519_KEY_SIZE) == 0)
+		return true;
+
+	/* a rotation: the old key signs once more, together with the new one */
+	if (medsync_signer_read(true, &signer->secrets[1], &fault) &&
+		memcmp(last->key.public_key, signer->secrets[1].public_key,
+			   MEDSYNC_ED25519_KEY_SIZE) == 0)
+	{
+		signer->keys[1] = last->key;
+		signer->count = 2;
+		return true;
+	}
+	fault.fault = MEDSYNC_KEY_FILE_ANOTHER;
+	problem->detail = psprintf("The %s.", medsync_signer_text(&fault));
+	problem->hint = "Bring the right file back, or call medsync.rotate_signer_key() to go on with the key that is there.";
+	wipe_signer(signer);
+	return false;
+}
+
+/* Was this signed of a log that ours, with so many entries, extends? */
+static bool
+log_extends(const MedsyncLastSignature *signature, int64 size)
+{
+	MedsyncStoredTree *tree;
+	uint8		root[MEDSYNC_HASH_SIZE];
+	bool		extends;
+
+	if (signature->size > (uint64) size)
+		return false;
+	tree = medsync_stored_tree_open(size, SnapshotSelf);
+	extends = medsync_tiles_root(&tree->tiles, signature->size, root) &&
+		memcmp(root, signature->root, MEDSYNC_HASH_SIZE) == 0;
+	medsync_stored_tree_close(tree);
+	return extends;
+}
+
+/* How many entries the ledger has as a block; our own last one counts. */
+static int64
+ledger_size(void)
+{
+	MedsyncBlock *last = medsync_block_last(SnapshotSelf);
+
+	return last ? last->first_index + last->entry_count : 0;
+}
+
+/*
+ * May this database sign under its origin?  What was signed last must be a
+ * part of our log, and signed by this database or by the one that it was
+ * promoted from.
+ */
+static bool
+may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
+{
+	static const char *const declare =
+		"If this database is to go on alone, call medsync.declare_era().";
+	MedsyncSignedCheckpoint stored;
+	MedsyncLastState last;
+	int64		size;
+
+	problem->hint = declare;
+	if (!medsync_last_read(origin, &last, &problem->detail))
+	{
+		problem->hint = "Bring the file back from its backup, or call medsync.declare_era().";
+		return false;
+	}
+	size = ledger_size();
+	if (last.has_candidate && log_extends(&last.candidate, size) &&
+		(!last.has_signed || last.candidate.size >= last.last.size))
+	{
+		/* its transaction committed, and could not say so */
+		last.last = last.candidate;
+		last.has_signed = true;
+	}
+	if (!last.has_signed)
+	{
+		MedsyncNote note;
+		MedsyncCheckpoint checkpoint;
+
+		if (!newest_stored(SnapshotSelf, &stored) ||
+			!medsync_note_parse(stored.note, strlen(stored.note), &note) ||
+			!medsync_checkpoint_parse(note.text, note.text_len, &checkpoint) ||
+			checkpoint.origin_len != strlen(origin) ||
+			memcmp(checkpoint.origin, origin, checkpoint.origin_len) != 0)
+			return true;
+		problem->detail = psprintf("Checkpoints of \"%s\" were signed, but file \"%s.last\", which says what was signed last, does not know of them.",
+								   origin, medsync_signer_path());
+		return false;
+	}
+	if (last.last.era.system_identifier != era->system_identifier ||
+		last.last.era.database != era->database)
+	{
+		problem->detail = psprintf("The last checkpoint of \"%s\" was signed in another database.",
+								   origin);
+		return false;
+	}
+	if (!log_extends(&last.last, size))
+	{
+		problem->detail = psprintf("The last checkpoint of \"%s\" was signed at size " UINT64_FORMAT ", and the ledger here does not contain it.",
+								   origin, last.last.size);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Sign a block.  "committed" says that the block is; otherwise the signature
+ * is remembered as a candidate until our transaction has committed.
+ */
+static bool
+sign_block(const MedsyncBlock *block, bool committed,
+		   MedsyncSignedCheckpoint *result, SignProblem *problem)
+{
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+	Signer		signer;
+	MedsyncLastSignature signature = {0};
+	StringInfoData text;
+	StringInfoData note;
+	bool		allowed;
+	int			error = 0;
+	int			i;
+
+	problem->hint = NULL;
+	if (!medsync_ledger_read(ledger_id, &created_at))
+	{
+		problem->detail = pstrdup("The ledger has no identity.");
+		return false;
+	}
+	if (!load_signer(&signer, problem))
+		return false;
+	medsync_era_current(ledger_id, &signature.era);
+	strlcpy(signature.origin, signer.keys[0].name, sizeof(signature.origin));
+	signature.size = block->first_index + block->entry_count;
+	memcpy(signature.root, block->root, MEDSYNC_HASH_SIZE);
+
+	allowed = may_sign(signature.origin, &signature.era, problem);
+	if (allowed)
+	{
+		/* before the signature exists */
+		error = medsync_last_write(&signature, !committed);
+		if (error != 0)
+			problem->detail = psprintf("Could not write file \"%s.last\": %s.",
+									   medsync_signer_path(), strerror(error));
+	}
+	if (!allowed || error != 0)
+	{
+		wipe_signer(&signer);
+		return false;
+	}
+
+	initStringInfo(&text);
+	initStringInfo(&note);
+	medsync_checkpoint_write(&text, signature.origin, signature.size,
+							 block->root);
+	appendBinaryStringInfo(&note, text.data, text.len);
+	appendStringInfoChar(&note, '\n');
+	for (i = signer.count - 1; i >= 0; i--)
+		medsync_note_sign(&note, text.data, text.len, &signer.keys[i],
+						  signer.secrets[i].seed);
+	wipe_signer(&signer);
+
+	result->height = block->height;
+	result->size = block->first_index + block->entry_count;
+	memcpy(result->root, block->root, MEDSYNC_HASH_SIZE);
+	result->note = note.data;
+	result->unstored = true;
+	pending.promote = signer.count == 2;
+	if (!committed)
+	{
+		pending.signature = signature;
+		pending.signed_now = true;
+	}
+	return true;
+}
+
+/* Store a verifier key under the next number; the caller holds the sign lock. */
+static void
+store_signer_key(const MedsyncVerifierKey *key)
+{
+	Relation	heap = medsync_open("_signer_key", RowExclusiveLock);
+	const MedsyncSignerKey *last = last_signer(medsync_signer_keys(NULL));
+	Datum		values[Natts_signer];
+	bool		isnull[Natts_signer] = {0};
+	StringInfoData text;
+
+	initStringInfo(&text);
+	medsync_vkey_write(&text, key);
+	values[Anum_signer_number - 1] =
+		Int32GetDatum(last ? last->number + 1 : 1);
+	values[Anum_signer_verifier_key - 1] = CStringGetTextDatum(text.data);
+	CatalogTupleInsert(heap, heap_form_tuple(RelationGetDescr(heap), values,
+											 isnull));
+	table_close(heap, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+/*
+ * Store a note that was made in this transaction, unless somebody else has
+ * by now.  Called last, since the sign lock is held from here to the end.
+ */
+void
+medsync_checkpoint_store(const MedsyncSignedCheckpoint *checkpoint)
+{
+	MedsyncNote note;
+	MedsyncCheckpoint text;
+	MedsyncVerifierKey key;
+	Relation	heap;
+	Datum		values[Natts_checkpoint];
+	bool		isnull[Natts_checkpoint] = {0};
+
+	if (!checkpoint->unstored)
+		return;
+	medsync_ledger_lock(MEDSYNC_LOCK_SIGN);
+	if (stored_note(checkpoint->height, SnapshotSelf) != NULL)
+		return;
+	if (medsync_signer_keys(NULL) == NIL)
+	{
+		MedsyncSigningKey secret;
+		MedsyncKeyFileProblem fault;
+
+		if (!medsync_note_parse(checkpoint->note, strlen(checkpoint->note),
+								&note) ||
+			!medsync_checkpoint_parse(note.text, note.text_len, &text) ||
+			!medsync_signer_read(false, &secret, &fault))
+			ereport(ERROR,
+					(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
+					 errmsg("the signer key went away while it was in use")));
+		medsync_vkey_make(&key, pnstrdup(text.origin, text.origin_len),
+						  MEDSYNC_SIGNATURE_ED25519, secret.public_key);
+		medsync_cleanse(&secret, sizeof(secret));
+		store_signer_key(&key);
+	}
+	heap = medsync_open("_checkpoint", RowExclusiveLock);
+	values[Anum_checkpoint_height - 1] = Int64GetDatum(checkpoint->height);
+	values[Anum_checkpoint_note - 1] = CStringGetTextDatum(checkpoint->note);
+	CatalogTupleInsert(heap, heap_form_tuple(RelationGetDescr(heap), values,
+											 isnull));
+	table_close(heap, RowExclusiveLock);
+}
+
+/* Fill in size and root of a stored checkpoint from its own text. */
+static void
+complete_stored(MedsyncSignedCheckpoint *checkpoint)
+{
+	MedsyncNote note;
+	MedsyncCheckpoint text;
+
+	if (!medsync_note_parse(checkpoint->note, strlen(checkpoint->note),
+							&note) ||
+		!medsync_checkpoint_parse(note.text, note.text_len, &text) ||
+		text.size > PG_INT64_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+				 errmsg("the stored checkpoint of block " INT64_FORMAT " is damaged",
+						checkpoint->height),
+				 errhint("Run medsync.verify() to see what was changed.")));
+	checkpoint->size = (int64) text.size;
+	memcpy(checkpoint->root, text.root, MEDSYNC_HASH_SIZE);
+}
+
+/*
+ * The newest signed checkpoint.  The last block is signed if it is not yet;
+ * the caller then hands the result to medsync_checkpoint_store() when its
+ * own work is done.  Where the block may not be signed the one before it
+ * that was is taken, with a notice.  Errors if there is none.
+ */
+void
+medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint)
+{
+	MedsyncBlock *last;
+	SignProblem problem = {NULL, NULL};
+
+	if (medsync_journal_has_sealed())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot give out a checkpoint in a transaction that has sealed"),
+				 errdetail("The block is not on the disk before the transaction has committed."),
+				 errhint("Commit after medsync.seal(), then go on.")));
+	memset(checkpoint, 0, sizeof(MedsyncSignedCheckpoint));
+	last = medsync_block_last(SnapshotSelf);
+	if (last == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the ledger has no block yet"),
+				 errhint("Call medsync.seal() first.")));
+	checkpoint->height = last->height;
+	checkpoint->note = stored_note(last->height, SnapshotSelf);
+	if (checkpoint->note == NULL && !RecoveryInProgress() &&
+		!XactReadOnly && sign_block(last, true, checkpoint, &problem))
+		return;
+	if (checkpoint->note == NULL && !newest_stored(SnapshotSelf, checkpoint))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the ledger has no signed checkpoint"),
+				 problem.detail ? errdetail("%s", problem.detail) :
+				 errdetail("Nothing can be signed in a read-only transaction."),
+				 problem.hint ? errhint("%s", problem.hint) : 0));
+	if (problem.detail != NULL)
+		ereport(NOTICE,
+				(errmsg("the last block cannot be signed, an earlier checkpoint is used"),
+				 errdetail("%s", problem.detail),
+				 problem.hint ? errhint("%s", problem.hint) : 0));
+	complete_stored(checkpoint);
+}
+
+/* The note with the lines of those who cosigned it; palloc'd. */
+char *
+medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint)
+{
+	Relation	heap = medsync_open("_cosignature", AccessShareLock);
+	StringInfoData note;
+	MedsyncScan scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	initStringInfo(&note);
+	appendStringInfoString(&note, checkpoint->note);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(checkpoint->height));
+	medsync_scan_begin(&scan, heap, "_cosignature_pkey", SnapshotSelf, 1,
+					   &key);
+	while ((tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		bool		isnull;
+		Datum		line = heap_getattr(tuple, Anum_cosignature_line,
+										RelationGetDescr(heap), &isnull);
+
+		if (!isnull)
+			appendStringInfo(&note, "%s\n", TextDatumGetCString(line));
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return note.data;
+}
+
+/* seal() by hand has a last block, new or not: see to it that it is signed. */
+static void
+sealed_by_hand(const MedsyncBlock *last)
+{
+	if (stored_note(last->height, SnapshotSelf) != NULL)
+		return;
+	pending.wanted = true;
+	pending.height = last->height;
+}
+
+/* Sign the block that this transaction has made, or found unsigned. */
+static void
+sign_before_commit(void)
+{
+	MedsyncSignedCheckpoint checkpoint = {0};
+	SignProblem problem = {NULL, NULL};
+	MedsyncBlock *last;
+
+	pending.wanted = false;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	/* a savepoint that was taken back may have taken the block along */
+	last = medsync_block_last(SnapshotSelf);
+	if (last != NULL && last->height == pending.height &&
+		stored_note(last->height, SnapshotSelf) == NULL)
+	{
+		if (sign_block(last, false, &checkpoint, &problem))
+			medsync_checkpoint_store(&checkpoint);
+		else
+			ereport(NOTICE,
+					(errmsg("block " INT64_FORMAT " is sealed, but not signed",
+							last->height),
+					 errdetail("%s", problem.detail),
+					 problem.hint ? errhint("%s", problem.hint) : 0));
+	}
+	PopActiveSnapshot();
+}
+
+/* The transaction has committed: say so in the last file. */
+static void
+finish_signature(void)
+{
+	if (pending.signed_now)
+	{
+		int			error = medsync_last_write(&pending.signature, false);
+
+		if (error != 0)
+			ereport(WARNING,
+					(errmsg("could not write file \"%s.last\": %s",
+							medsync_signer_path(), strerror(error))));
+	}
+	if (pending.promote)
+		(void) medsync_signer_promote();
+}
+
+static void
+checkpoint_xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (pending.wanted)
+				sign_before_commit();
+			break;
+		case XACT_EVENT_COMMIT:
+			finish_signature();
+			memset(&pending, 0, sizeof(pending));
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			memset(&pending, 0, sizeof(pending));
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * The sealing worker asks, in a transaction of its own, after it has sealed.
+ * Signs the last block if it is time; the result says whether to ask again.
+ */
+static bool
+publish_by_worker(int64 since_last)
+{
+	MedsyncBlock *last;
+	MedsyncSignedCheckpoint checkpoint = {0};
+	SignProblem problem = {NULL, NULL};
+
+	last = medsync_block_last(SnapshotSelf);
+	if (last == NULL || stored_note(last->height, SnapshotSelf) != NULL)
+		return false;
+	if (since_last < (int64) publish_interval * 1000)
+		return true;
+	if (sign_block(last, true, &checkpoint, &problem))
+		medsync_checkpoint_store(&checkpoint);
+	else
+		ereport(LOG,
+				(errmsg("block " INT64_FORMAT " is sealed, but not signed",
+						last->height),
+				 errdetail("%s", problem.detail),
+				 problem.hint ? errhint("%s", problem.hint) : 0));
+	return false;
+}
+
+/* medsync.verifier_key() */
+Datum
+medsync_verifier_key(PG_FUNCTION_ARGS)
+{
+	const MedsyncSignerKey *last = last_signer(medsync_signer_keys(NULL));
+	StringInfoData text;
+
+	if (last == NULL)
+		PG_RETURN_NULL();
+	initStringInfo(&text);
+	medsync_vkey_write(&text, &last->key);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
+}
+
+/* Tell in the log itself that another key, or another name, signs from now. */
+static void
+announce_signer(const MedsyncVerifierKey *key, const char *reason)
+{
+	MedsyncEntry entry = {0};
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	medsync_vkey_write(&detail, key);
+	if (reason != NULL)
+		appendStringInfo(&detail, "\n%s", reason);
+	Assert(detail.len <= MEDSYNC_DETAIL_MAX);
+	entry.operation = MEDSYNC_OP_SIGNER;
+	entry.command = GetCurrentCommandId(true);
+	entry.fields = MEDSYNC_HAS_DETAIL;
+	entry.detail = (const uint8 *) detail.data;
+	entry.detail_len = detail.len;
+	medsync_journal_add(&entry);
+	store_signer_key(key);
+}
+
+static void
+check_can_change_signer(const char *function)
+{
+	uint8		id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+
+	PreventCommandIfReadOnly(function);
+	PreventCommandIfParallelMode(function);
+	if (!medsync_ledger_read(id, &created_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("there is no ledger yet"),
+				 errhint("Call medsync.track() to enter a first table.")));
+	medsync_ledger_lock(MEDSYNC_LOCK_SIGN);
+}
+
+/* Read a key file that has to be usable. */
+static void
+read_signer_key(bool next, MedsyncSigningKey *secret)
+{
+	MedsyncKeyFileProblem fault;
+
+	if (!medsync_signer_read(next, secret, &fault))
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
+				 errmsg("%s", medsync_signer_text(&fault))));
+}
+
+/*
+ * medsync.rotate_signer_key(): another key signs from the next checkpoint
+ * on, which the old one signs as well.  If the file already holds another
+ * key than the ledger knows, that is the one.
+ */
+Datum
+medsync_rotate_signer_key(PG_FUNCTION_ARGS)
+{
+	const MedsyncSignerKey *last;
+	MedsyncSigningKey secret;
+	MedsyncVerifierKey key;
+	StringInfoData text;
+
+	check_can_change_signer("medsync.rotate_signer_key()");
+	last = last_signer(medsync_signer_keys(NULL));
+	if (last == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("nothing was signed yet"),
+				 errhint("Call medsync.seal(), which signs with the key that is there.")));
+	read_signer_key(false, &secret);
+	if (memcmp(secret.public_key, last->key.public_key,
+			   MEDSYNC_ED25519_KEY_SIZE) == 0)
+	{
+		medsync_signer_create(true);
+		read_signer_key(true, &secret);
+	}
+	medsync_vkey_make(&key, last->key.name, MEDSYNC_SIGNATURE_ED25519,
+					  secret.public_key);
+	medsync_cleanse(&secret, sizeof(secret));
+	announce_signer(&key, NULL);
+	initStringInfo(&text);
+	medsync_vkey_write(&text, &key);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
+}
+
+/* Did this ledger ever sign under a name? */
+static bool
+origin_used(List *signers, const char *origin)
+{
+	ListCell   *cell;
+
+	foreach(cell, signers)
+		if (strcmp(((MedsyncSignerKey *) lfirst(cell))->key.name, origin) == 0)
+			return true;
+	return false;
+}
+
+/* The first free of NAME/2, NAME/3 ... */
+static char *
+next_origin(List *signers)
+{
+	const MedsyncSignerKey *first = signers ? linitial(signers) : NULL;
+	char	   *base = first ? pstrdup(first->key.name) : default_origin();
+	int			i;
+
+	for (i = 2;; i++)
+	{
+		char	   *origin = psprintf("%s/%d", base, i);
+
+		if (!origin_used(signers, origin))
+			return origin;
+	}
+}
+
+/* medsync.declare_era(reason, origin) */
+Datum
+medsync_declare_era(PG_FUNCTION_ARGS)
+{
+	char	   *reason;
+	char	   *origin;
+	char	   *problem;
+	List	   *signers;
+	MedsyncSigningKey secret;
+	MedsyncVerifierKey key;
+	MedsyncLastState state;
+	MedsyncKeyFileProblem fault;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("reason must not be null")));
+	reason = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (reason[0] == '\0' || strlen(reason) > REASON_MAX ||
+		strchr(reason, '\n') != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reason must be one line of 1 to %d bytes",
+						(int) REASON_MAX)));
+	check_can_change_signer("medsync.declare_era()");
+	signers = medsync_signer_keys(NULL);
+	origin = PG_ARGISNULL(1) ? next_origin(signers) :
+		text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (!origin_valid(origin))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid origin \"%s\"", origin),
+				 errdetail("An origin has 1 to %d bytes, without spaces, control characters and plus signs.",
+						   MEDSYNC_ORIGIN_MAX)));
+	if (origin_used(signers, origin) ||
+		(medsync_last_read(origin, &state, &problem) &&
+		 (state.has_signed || state.has_candidate)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("origin \"%s\" has been used", origin),
+				 errhint("Give another one.")));
+	if (!medsync_signer_read(false, &secret, &fault) &&
+		fault.fault == MEDSYNC_KEY_FILE_MISSING)
+		medsync_signer_create(false);
+	read_signer_key(false, &secret);
+	medsync_vkey_make(&key, origin, MEDSYNC_SIGNATURE_ED25519,
+					  secret.public_key);
+	medsync_cleanse(&secret, sizeof(secret));
+	announce_signer(&key, reason);
+	PG_RETURN_TEXT_P(cstring_to_text(origin));
+}
+
+void
+medsync_checkpoint_init(void)
+{
+	DefineCustomStringVariable("medsync.origin",
+							   "Sets the name under which a ledger signs its first checkpoint.",
+							   "Empty: medsync/ and the ledger's id.  Later changes have no effect; see medsync.declare_era().",
+							   &origin_setting,
+							   "",
+							   PGC_SUSET, 0,
+							   check_origin, NULL, NULL);
+	DefineCustomIntVariable("medsync.publish_interval",
+							"Sets how often, at most, the sealing worker signs a checkpoint.",
+							NULL,
+							&publish_interval,
+							60, 0, 7 * 24 * 60 * 60,
+							PGC_SIGHUP,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+	RegisterXactCallback(checkpoint_xact_callback, NULL);
+	medsync_seal_register(sealed_by_hand, publish_by_worker);
+}

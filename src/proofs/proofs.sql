@@ -1,0 +1,155 @@
+-- ------------------------------------------------------------------
+-- proofs: tables
+-- ------------------------------------------------------------------
+
+CREATE TABLE medsync._signer_key (
+	number pg_catalog.int4 NOT NULL,
+	verifier_key pg_catalog.text NOT NULL,
+	CONSTRAINT _signer_key_pkey PRIMARY KEY (number)
+);
+REVOKE ALL ON TABLE medsync._signer_key FROM PUBLIC;
+COMMENT ON TABLE medsync._signer_key IS 'The keys that signed checkpoints, in the order of their use; all but the first are announced by signer entries';
+COMMENT ON COLUMN medsync._signer_key.number IS 'From 1';
+COMMENT ON COLUMN medsync._signer_key.verifier_key IS 'C2SP verifier key; its name is the origin';
+SELECT pg_catalog.pg_extension_config_dump('medsync._signer_key', '');
+
+CREATE TABLE medsync._checkpoint (
+	height pg_catalog.int8 NOT NULL,
+	note pg_catalog.text NOT NULL,
+	CONSTRAINT _checkpoint_pkey PRIMARY KEY (height)
+);
+REVOKE ALL ON TABLE medsync._checkpoint FROM PUBLIC;
+COMMENT ON TABLE medsync._checkpoint IS 'The signed notes of blocks';
+COMMENT ON COLUMN medsync._checkpoint.height IS 'Of the block';
+COMMENT ON COLUMN medsync._checkpoint.note IS 'C2SP checkpoint, signed by the log alone';
+SELECT pg_catalog.pg_extension_config_dump('medsync._checkpoint', '');
+
+CREATE TABLE medsync._cosignature (
+	height pg_catalog.int8 NOT NULL,
+	witness pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	line pg_catalog.text NOT NULL,
+	CONSTRAINT _cosignature_pkey PRIMARY KEY (height, witness)
+);
+REVOKE ALL ON TABLE medsync._cosignature FROM PUBLIC;
+COMMENT ON TABLE medsync._cosignature IS 'What witnesses signed of the notes in _checkpoint';
+COMMENT ON COLUMN medsync._cosignature.height IS 'Of the block';
+COMMENT ON COLUMN medsync._cosignature.witness IS 'Name in _witness';
+COMMENT ON COLUMN medsync._cosignature.line IS 'C2SP cosignature line, without its newline';
+SELECT pg_catalog.pg_extension_config_dump('medsync._cosignature', '');
+
+-- ------------------------------------------------------------------
+-- proofs: who signs
+-- ------------------------------------------------------------------
+
+CREATE FUNCTION medsync.verifier_key()
+	RETURNS pg_catalog.text
+	LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'medsync_verifier_key';
+COMMENT ON FUNCTION medsync.verifier_key() IS
+	'The key that checks this ledger''s checkpoints, as a C2SP verifier key; null before the first is signed';
+
+CREATE FUNCTION medsync.rotate_signer_key()
+	RETURNS pg_catalog.text
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_rotate_signer_key';
+REVOKE ALL ON FUNCTION medsync.rotate_signer_key() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.rotate_signer_key() TO medsync_admin;
+COMMENT ON FUNCTION medsync.rotate_signer_key() IS
+	'Sign with a new key from the next checkpoint on; the new verifier key';
+
+CREATE FUNCTION medsync.declare_era(
+	reason pg_catalog.text,
+	origin pg_catalog.text DEFAULT NULL)
+	RETURNS pg_catalog.text
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_declare_era';
+REVOKE ALL ON FUNCTION medsync.declare_era(pg_catalog.text, pg_catalog.text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.declare_era(pg_catalog.text, pg_catalog.text) TO medsync_admin;
+COMMENT ON FUNCTION medsync.declare_era(pg_catalog.text, pg_catalog.text) IS
+	'Let this database sign under a new origin, after a restore or a copy; the origin';
+
+-- ------------------------------------------------------------------
+-- proofs: of entries and of sizes
+-- ------------------------------------------------------------------
+
+CREATE FUNCTION medsync.leaf(entry_index pg_catalog.int8)
+	RETURNS pg_catalog.bytea
+	LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'medsync_leaf';
+REVOKE ALL ON FUNCTION medsync.leaf(pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.leaf(pg_catalog.int8) TO medsync_admin, medsync_auditor;
+COMMENT ON FUNCTION medsync.leaf(pg_catalog.int8) IS
+	'The leaf data of a sealed entry, as it is published';
+
+CREATE FUNCTION medsync.prove_inclusion(
+	entry_index pg_catalog.int8,
+	size pg_catalog.int8 DEFAULT NULL)
+	RETURNS pg_catalog.bytea[]
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'medsync_prove_inclusion';
+REVOKE ALL ON FUNCTION medsync.prove_inclusion(pg_catalog.int8, pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.prove_inclusion(pg_catalog.int8, pg_catalog.int8) TO medsync_admin, medsync_auditor;
+COMMENT ON FUNCTION medsync.prove_inclusion(pg_catalog.int8, pg_catalog.int8) IS
+	'RFC 6962 proof that an entry is in the tree of a size';
+
+CREATE FUNCTION medsync.prove_consistency(
+	old_size pg_catalog.int8,
+	new_size pg_catalog.int8 DEFAULT NULL)
+	RETURNS pg_catalog.bytea[]
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'medsync_prove_consistency';
+REVOKE ALL ON FUNCTION medsync.prove_consistency(pg_catalog.int8, pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.prove_consistency(pg_catalog.int8, pg_catalog.int8) TO medsync_admin, medsync_auditor;
+COMMENT ON FUNCTION medsync.prove_consistency(pg_catalog.int8, pg_catalog.int8) IS
+	'RFC 6962 proof that the tree of a size extends that of an earlier one';
+
+CREATE FUNCTION medsync.verify_inclusion(
+	leaf_hash pg_catalog.bytea,
+	entry_index pg_catalog.int8,
+	size pg_catalog.int8,
+	proof pg_catalog.bytea[],
+	root pg_catalog.bytea)
+	RETURNS pg_catalog.bool
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'medsync_verify_inclusion';
+COMMENT ON FUNCTION medsync.verify_inclusion(pg_catalog.bytea, pg_catalog.int8, pg_catalog.int8, pg_catalog.bytea[], pg_catalog.bytea) IS
+	'Is this an inclusion proof of RFC 6962?';
+
+CREATE FUNCTION medsync.verify_consistency(
+	old_size pg_catalog.int8,
+	old_root pg_catalog.bytea,
+	new_size pg_catalog.int8,
+	new_root pg_catalog.bytea,
+	proof pg_catalog.bytea[])
+	RETURNS pg_catalog.bool
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'medsync_verify_consistency';
+COMMENT ON FUNCTION medsync.verify_consistency(pg_catalog.int8, pg_catalog.bytea, pg_catalog.int8, pg_catalog.bytea, pg_catalog.bytea[]) IS
+	'Is this a consistency proof of RFC 6962?';
+
+-- ------------------------------------------------------------------
+-- proofs: views
+-- ------------------------------------------------------------------
+
+CREATE VIEW medsync.checkpoint AS
+	SELECT b.height,
+		b.first_index OPERATOR(pg_catalog.+) b.entry_count AS size,
+		b.root,
+		b.previous_hash AS previous,
+		b.hash,
+		b.sealed_at,
+		c.note OPERATOR(pg_catalog.||) COALESCE(
+			(SELECT pg_catalog.string_agg(s.line OPERATOR(pg_catalog.||) E'\n', '' ORDER BY s.witness)
+			 FROM medsync._cosignature AS s
+			 WHERE s.height OPERATOR(pg_catalog.=) b.height), '') AS note,
+		CASE WHEN c.note IS NOT NULL THEN ARRAY(
+			SELECT s.witness
+			FROM medsync._cosignature AS s
+			WHERE s.height OPERATOR(pg_catalog.=) b.height
+			ORDER BY s.witness) END AS witnesses
+	FROM medsync._block AS b
+	LEFT JOIN medsync._checkpoint AS c ON c.height OPERATOR(pg_catalog.=) b.height;
+REVOKE ALL ON TABLE medsync.checkpoint FROM PUBLIC;
+GRANT SELECT ON TABLE medsync.checkpoint TO medsync_admin, medsync_auditor;
+COMMENT ON VIEW medsync.checkpoint IS
+	'The blocks of the ledger, with the signed notes that went out; note and witnesses are null in blocks that nobody signed';
