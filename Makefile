@@ -12,14 +12,15 @@ LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
 PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
-	src/proofs/checkpoint.o src/proofs/proofs.o
+	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/http.o \
+	src/proofs/witness.o src/proofs/submit.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
 SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql \
-	src/proofs/proofs.sql
+	src/proofs/proofs.sql src/proofs/witness.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
@@ -29,9 +30,9 @@ ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isol
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=medsync --encoding=UTF8
 
 # The server's headers as system headers: warnings are for our own code.
-PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CPPFLAGS = -I$(srcdir)/src -DMEDSYNC_VERSION='"$(EXTVERSION)"' -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -Wno-unused-parameter
-SHLIB_LINK = -lcrypto
+SHLIB_LINK = -lcrypto -lcurl
 EXTRA_CLEAN = src/*.bc src/*/*.bc
 
 PG_CONFIG ?= pg_config

@@ -40,7 +40,6 @@
 #include "common/catalog.h"
 #include "common/errors.h"
 #include "common/wire.h"
-#include "ledger/journal.h"
 #include "ledger/walk.h"
 #include "proofs/checkpoint.h"
 #include "proofs/http.h"
@@ -58,25 +57,32 @@
 #define STATE_AHEAD			"ahead"
 #define STATE_FORGED		"forged"
 
+/* A checkpoint that witnesses are shown */
+typedef struct Shown
+{
+	MedsyncSignedCheckpoint checkpoint;
+	size_t		text_len;		/* of its note's text */
+} Shown;
+
 /* One witness's part of a call */
 typedef struct Submission
 {
 	const MedsyncWitness *witness;
+	const Shown *shown;
 	char	   *url;
 	StringInfoData body;
 	int64		old_size;		/* what the proof begins with */
-	bool		told;			/* old_size is the witness's word */
 	int			sends;
 	const char *state;			/* of the row */
-	char	   *detail;			/* or NULL */
+	char	   *detail;
+	bool		differs;		/* about the past: worth a warning */
 	char	   *line;			/* cosignature to be stored, or NULL */
 } Submission;
 
 /* A call */
 typedef struct Submissions
 {
-	MedsyncSignedCheckpoint checkpoint;
-	size_t		text_len;		/* of the note's text */
+	List	   *shown;			/* of Shown, the newest last */
 	MedsyncHttpRequest *requests;
 	Submission *submissions;	/* one for each request */
 	int			count;
@@ -146,6 +152,24 @@ sealed_size(void)
 	return last ? last->first_index + last->entry_count : 0;
 }
 
+/* Take the newest checkpoint there is now. */
+static const Shown *
+show_newest(Submissions *all)
+{
+	Shown	   *shown = palloc0(sizeof(Shown));
+	MedsyncNote *note = palloc(sizeof(MedsyncNote));
+
+	medsync_checkpoint_latest(&shown->checkpoint);
+	if (!medsync_note_parse(shown->checkpoint.note,
+							strlen(shown->checkpoint.note), note))
+		elog(ERROR, "checkpoint of block " INT64_FORMAT " is not a note",
+			 shown->checkpoint.height);
+	shown->text_len = note->text_len;
+	pfree(note);
+	all->shown = lappend(all->shown, shown);
+	return shown;
+}
+
 /* Append the lines that prove the checkpoint to extend a smaller tree. */
 static void
 append_proof(StringInfo body, int64 old_size, int64 size)
@@ -172,19 +196,18 @@ append_proof(StringInfo body, int64 old_size, int64 size)
 
 /* Write what is sent: old size, proof, an empty line, the signed note. */
 static void
-write_request(Submissions *all, Submission *submission,
-			  MedsyncHttpRequest *request)
+write_request(Submission *submission, MedsyncHttpRequest *request)
 {
 	StringInfo	body = &submission->body;
 	int64		old_size = submission->old_size;
-	int64		size = all->checkpoint.size;
+	int64		size = submission->shown->checkpoint.size;
 
 	resetStringInfo(body);
 	appendStringInfo(body, "old " INT64_FORMAT "\n", old_size);
 	if (old_size > 0 && old_size < size)
 		append_proof(body, old_size, size);
 	appendStringInfoChar(body, '\n');
-	appendStringInfoString(body, all->checkpoint.note);
+	appendStringInfoString(body, submission->shown->checkpoint.note);
 	request->body = body->data;
 	request->body_len = body->len;
 	submission->sends++;
@@ -232,13 +255,16 @@ time_text(uint64 seconds)
 
 /* 200: its cosignature should be among the lines. */
 static bool
-take_cosignature(Submissions *all, Submission *submission,
-				 const MedsyncHttpRequest *request)
+take_cosignature(Submission *submission, const MedsyncHttpRequest *request)
 {
 	const MedsyncVerifierKey *key = &submission->witness->key;
+	const Shown *shown = submission->shown;
 	uint64		cosigned_at;
 
-	switch (medsync_cosignature_check(all->checkpoint.note, all->text_len,
+	if (submission->witness->malformed)
+		return finish(submission, STATE_REFUSED,
+					  pstrdup("its verifier key in table medsync._witness is malformed"));
+	switch (medsync_cosignature_check(shown->checkpoint.note, shown->text_len,
 									  request->answer, request->answer_len,
 									  key, &submission->line, &cosigned_at))
 	{
@@ -279,19 +305,30 @@ read_size(const MedsyncHttpRequest *request, int64 *size)
 		request->answer_len == (size_t) (c + 1 - request->answer);
 }
 
-/* The witness knows a larger tree than the checkpoint's. */
+/*
+ * The witness knows a larger tree than that of the checkpoint it was shown.
+ * Another session may have been faster: then there is a newer checkpoint,
+ * and whether it extends what the witness knows, the witness can tell.
+ */
 static bool
-meet_larger_tree(Submissions *all, Submission *submission, int64 known)
+meet_larger_tree(Submissions *all, Submission *submission,
+				 MedsyncHttpRequest *request, int64 known)
 {
-	int64		sealed = sealed_size();
+	const Shown *newest = llast(all->shown);
 
-	if (known <= sealed)
-		return finish(submission, STATE_ALREADY,
-					  psprintf("it knows a newer checkpoint, of " INT64_FORMAT " entries",
-							   known));
+	if (newest->checkpoint.size < known && sealed_size() >= known)
+		newest = show_newest(all);
+	if (newest->checkpoint.size >= known && submission->sends < SENDS_MAX)
+	{
+		submission->shown = newest;
+		submission->old_size = known;
+		write_request(submission, request);
+		return true;
+	}
+	submission->differs = true;
 	return finish(submission, STATE_AHEAD,
-				  psprintf("it has seen " INT64_FORMAT " entries of this ledger, which has " INT64_FORMAT,
-						   known, sealed));
+				  psprintf("it cosigned a checkpoint of " INT64_FORMAT " entries, the newest here has " INT64_FORMAT,
+						   known, newest->checkpoint.size));
 }
 
 /* 409: the last checkpoint it knows is not the one that we began with. */
@@ -305,8 +342,8 @@ begin_elsewhere(Submissions *all, Submission *submission,
 		return finish(submission, STATE_REFUSED,
 					  psprintf("HTTP 409 without a size: \"%s\"",
 							   excerpt(request->answer, request->answer_len)));
-	if (known > all->checkpoint.size)
-		return meet_larger_tree(all, submission, known);
+	if (known > submission->shown->checkpoint.size)
+		return meet_larger_tree(all, submission, request, known);
 	if (known == submission->old_size)
 		return finish(submission, STATE_REFUSED,
 					  psprintf("HTTP 409: it asks for a proof from size " INT64_FORMAT " and had one",
@@ -316,8 +353,7 @@ begin_elsewhere(Submissions *all, Submission *submission,
 					  psprintf("HTTP 409: it named another size each time, last " INT64_FORMAT,
 							   known));
 	submission->old_size = known;
-	submission->told = true;
-	write_request(all, submission, request);
+	write_request(submission, request);
 	return true;
 }
 
@@ -345,6 +381,10 @@ meet_other_tree(Submission *submission, const char *answer)
 	const char *no_block = is_block_end(submission->old_size) ? "" :
 		", where no block of this ledger ends";
 
+	submission->differs = submission->old_size > 0;
+	if (!submission->differs)
+		return finish(submission, STATE_REFUSED,
+					  psprintf("HTTP 422: \"%s\"", answer));
 	return finish(submission, STATE_REFUSED,
 				  psprintf("HTTP 422: the tree of " INT64_FORMAT " entries that it knows is not the beginning of this ledger%s: \"%s\"",
 						   submission->old_size, no_block, answer));
@@ -388,7 +428,7 @@ take_answer(void *arg, MedsyncHttpRequest *request)
 					  psprintf("HTTP %ld: %s", request->status,
 							   request->problem));
 	if (request->status == 200)
-		return take_cosignature(all, submission, request);
+		return take_cosignature(submission, request);
 	if (request->status == 409)
 		return begin_elsewhere(all, submission, request);
 	if (request->status == 422)
@@ -411,12 +451,13 @@ prepare(Submissions *all, MedsyncWitness *witness, Snapshot snapshot)
 	while (len > 0 && witness->url[len - 1] == '/')
 		len--;
 	submission->witness = witness;
+	submission->shown = llast(all->shown);
 	submission->url = psprintf("%.*s/add-checkpoint", (int) len, witness->url);
 	initStringInfo(&submission->body);
 	submission->old_size = Min(cosigned_size(witness->name, snapshot),
-							   all->checkpoint.size);
+							   submission->shown->checkpoint.size);
 	request->url = submission->url;
-	write_request(all, submission, request);
+	write_request(submission, request);
 	all->count++;
 }
 
@@ -425,19 +466,11 @@ static Submissions *
 prepare_all(void)
 {
 	Submissions *all = palloc0(sizeof(Submissions));
-	MedsyncNote *note = palloc(sizeof(MedsyncNote));
 	Snapshot	snapshot;
 	List	   *witnesses;
 	ListCell   *cell;
 
-	medsync_checkpoint_latest(&all->checkpoint);
-	if (!medsync_note_parse(all->checkpoint.note,
-							strlen(all->checkpoint.note), note))
-		elog(ERROR, "checkpoint of block " INT64_FORMAT " is not a note",
-			 all->checkpoint.height);
-	all->text_len = note->text_len;
-	pfree(note);
-
+	(void) show_newest(all);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	witnesses = medsync_witnesses(snapshot);
 	all->submissions = palloc0(Max(list_length(witnesses), 1) *
@@ -454,40 +487,33 @@ prepare_all(void)
 static void
 warn(const Submission *submission)
 {
-	if (strcmp(submission->state, STATE_AHEAD) == 0)
+	if (submission->differs)
 		ereport(WARNING,
 				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
-				 errmsg("witness \"%s\" has seen more of this ledger than there is",
+				 errmsg("witness \"%s\" knows another past of this ledger",
 						submission->witness->name),
-				 errdetail("%s.", submission->detail),
-				 errhint("If the witness tells the truth, the ledger was cut back, by a restore or on purpose, or a copy of it signs as well: compare with kept checkpoints.")));
+				 errdetail("State \"%s\": %s.", submission->state,
+						   submission->detail),
+				 errhint("If the witness tells the truth, the ledger was altered or cut back, by a restore or on purpose, or a copy of it signs as well. Run medsync.verify() and compare with kept checkpoints.")));
 }
 
-/* Store what came, and give the rows. */
+/* Store what one witness gave, and give its row. */
 static void
-report_all(Submissions *all, ReturnSetInfo *result)
+report(Submission *submission, ReturnSetInfo *result)
 {
-	int			i;
+	Datum		values[3];
+	bool		isnull[3] = {false, false, false};
 
-	for (i = 0; i < all->count; i++)
-	{
-		Submission *submission = &all->submissions[i];
-		Datum		values[3];
-		bool		isnull[3] = {false, false, submission->detail == NULL};
-
-		if (submission->line != NULL &&
-			!medsync_cosignature_store(all->checkpoint.height,
-									   submission->witness->name,
-									   submission->line))
-			submission->state = STATE_ALREADY;
-		warn(submission);
-		values[0] = CStringGetTextDatum(submission->witness->name);
-		values[1] = CStringGetTextDatum(submission->state);
-		values[2] = submission->detail ?
-			CStringGetTextDatum(submission->detail) : (Datum) 0;
-		tuplestore_putvalues(result->setResult, result->setDesc, values,
-							 isnull);
-	}
+	if (submission->line != NULL &&
+		!medsync_cosignature_store(submission->shown->checkpoint.height,
+								   submission->witness->name,
+								   submission->line))
+		submission->state = STATE_ALREADY;
+	warn(submission);
+	values[0] = CStringGetTextDatum(submission->witness->name);
+	values[1] = CStringGetTextDatum(submission->state);
+	values[2] = CStringGetTextDatum(submission->detail);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 }
 
 /* medsync.submit_checkpoint() */
@@ -495,21 +521,18 @@ Datum
 medsync_submit_checkpoint(PG_FUNCTION_ARGS)
 {
 	Submissions *all;
+	ListCell   *cell;
+	int			i;
 
 	PreventCommandIfReadOnly("medsync.submit_checkpoint()");
 	PreventCommandIfParallelMode("medsync.submit_checkpoint()");
-	if (medsync_journal_has_sealed())
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("cannot submit a checkpoint in a transaction that has sealed"),
-				 errdetail("A witness must not be shown a block that could still be rolled back."),
-				 errhint("Commit first.")));
 	InitMaterializedSRF(fcinfo, 0);
 	all = prepare_all();
 	medsync_http_post(all->requests, all->count, medsync_witness_timeout,
 					  take_answer, all);
-	if (all->checkpoint.unstored)
-		medsync_checkpoint_store(&all->checkpoint);
-	report_all(all, (ReturnSetInfo *) fcinfo->resultinfo);
+	for (i = 0; i < all->count; i++)
+		report(&all->submissions[i], (ReturnSetInfo *) fcinfo->resultinfo);
+	foreach(cell, all->shown)
+		medsync_checkpoint_store(&((Shown *) lfirst(cell))->checkpoint);
 	return (Datum) 0;
 }

@@ -27,11 +27,14 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -40,6 +43,7 @@
 
 #include "common/catalog.h"
 #include "common/wire.h"
+#include "proofs/checkpoint.h"
 #include "proofs/http.h"
 #include "proofs/witness.h"
 
@@ -50,15 +54,6 @@ enum
 	Anum_witness_url,
 	Anum_witness_verifier_key,
 	Natts_witness = 3
-};
-
-/* attributes of _cosignature */
-enum
-{
-	Anum_cosignature_height = 1,
-	Anum_cosignature_witness,
-	Anum_cosignature_line,
-	Natts_cosignature = 3
 };
 
 #define POLICY_INVALID	(-1)
@@ -74,6 +69,7 @@ static char *witness_policy = "none";
 PG_FUNCTION_INFO_V1(medsync_add_witness);
 PG_FUNCTION_INFO_V1(medsync_remove_witness);
 PG_FUNCTION_INFO_V1(medsync_set_witness_policy);
+PG_FUNCTION_INFO_V1(medsync_witnessed);
 
 /*---- Policy ----*/
 
@@ -370,6 +366,44 @@ medsync_witness_count(int64 height, const char *note, size_t len,
 	pfree(parsed);
 }
 
+/* Names as an array. */
+static Datum
+name_array(List *names)
+{
+	Datum	   *elements = palloc(Max(list_length(names), 1) * sizeof(Datum));
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, names)
+		elements[count++] = CStringGetTextDatum(lfirst(cell));
+	return PointerGetDatum(construct_array(elements, count, TEXTOID, -1,
+										   false, TYPALIGN_INT));
+}
+
+/* medsync._witnessed(height int8, note text) */
+Datum
+medsync_witnessed(PG_FUNCTION_ARGS)
+{
+	text	   *note = PG_GETARG_TEXT_PP(1);
+	MedsyncWitnessCount count;
+	TupleDesc	desc;
+	Datum		values[5];
+	bool		isnull[5] = {0};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	medsync_witness_count(PG_GETARG_INT64(0), VARDATA_ANY(note),
+						  VARSIZE_ANY_EXHDR(note), GetActiveSnapshot(),
+						  &count);
+	values[0] = Int32GetDatum(count.registered);
+	values[1] = Int32GetDatum(count.needed);
+	values[2] = name_array(count.cosigned);
+	values[3] = name_array(count.forged);
+	values[4] = BoolGetDatum(count.met);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, isnull)));
+}
+
 /*---- Storing cosignatures ----*/
 
 /* The lock under which rows of _cosignature are made; see above. */
@@ -519,13 +553,13 @@ check_not_registered(const char *name, const MedsyncVerifierKey *key)
 static void
 check_name_unused(const char *name, const MedsyncVerifierKey *key)
 {
-	char	   *line;
 	MedsyncNote *note = palloc(sizeof(MedsyncNote));
+	char	   *line;
 	char	   *text;
 
 	if (find_newest(name, PG_INT64_MAX, SnapshotSelf, &line) < 0)
 		return;
-	text = psprintf("\n\n%s\n", line);
+	text = psprintf("\n\n%s\n", line);	/* a note needs a text */
 	if (!medsync_note_parse(text, strlen(text), note) ||
 		!line_is_by(&note->signatures[0], key))
 		ereport(ERROR,
