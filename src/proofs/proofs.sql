@@ -30,6 +30,7 @@ CREATE TABLE medsync._cosignature (
 	line pg_catalog.text NOT NULL,
 	CONSTRAINT _cosignature_pkey PRIMARY KEY (height, witness)
 );
+CREATE INDEX _cosignature_witness_idx ON medsync._cosignature (witness, height);
 REVOKE ALL ON TABLE medsync._cosignature FROM PUBLIC;
 COMMENT ON TABLE medsync._cosignature IS 'What witnesses signed of the notes in _checkpoint';
 COMMENT ON COLUMN medsync._cosignature.height IS 'Of the block';
