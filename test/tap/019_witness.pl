@@ -392,6 +392,22 @@ for my $session (@pair)
 is($node->safe_psql($db, 'SELECT count(*) FROM medsync._cosignature WHERE height = (SELECT max(height) FROM medsync._block)'), 3, '... and each cosignature is there once');
 $fake->mode($_, 'honest') for qw(one two three);
 
+# A slow call is overtaken by one that has a newer checkpoint to show.
+grow(3);
+$fake->mode('one', 'slow', 1.5);
+$before = $fake->requests('one');
+my $slow = IPC::Run::start(
+	[ 'psql', '-XAtq', '-d', $node->connstr($db), '-c', 'SELECT witness, state FROM medsync.submit_checkpoint() ORDER BY 1' ],
+	'<', \undef, '>', \$out, '2>', \$err, IPC::Run::timer(60));
+wait_until('the slow call is under way', sub { $fake->requests('one') > $before });
+$fake->mode('one', 'honest');
+$size = grow(3);
+submitted('one', 'cosigned', undef, 'a faster call');
+$slow->finish;
+is($out, "one|already\nthree|cosigned\ntwo|cosigned\n", '... and the slow one is shown what came meanwhile');
+is($err, '', '... without taking it for a fork');
+like($fake->last_request('one'), qr/\r\n\r\nold $size\n\n[^\n]*\n$size\n/, '... and asks again with it');
+
 grow(3);
 my $open = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($db) ], '<', \my $in, '>', \$out, '2>', \$err, IPC::Run::timer(60));
 $in = "BEGIN; SELECT 'done', count(*) FROM medsync.submit_checkpoint();\n";
