@@ -30,4 +30,20 @@
 #define MEDSYNC_LOCAL_XID				(MyProc->lxid)
 #endif
 
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn						pg_attribute_noreturn()
+#endif
+
+/* PostgreSQL's JSON lexer; callers include common/jsonapi.h */
+#if PG_VERSION_NUM >= 170000
+#define medsync_json_lexer(text, len) \
+	makeJsonLexContextCstringLen(NULL, text, len, PG_UTF8, true)
+#define medsync_json_free_lexer(lex)	freeJsonLexContext(lex)
+#else
+#define medsync_json_lexer(text, len) \
+	makeJsonLexContextCstringLen(unconstify(char *, text), len, PG_UTF8, true)
+#define medsync_json_free_lexer(lex) \
+	(pfree((lex)->strval->data), pfree((lex)->strval), pfree(lex))
+#endif
+
 #endif							/* MEDSYNC_COMPAT_H */

@@ -351,6 +351,8 @@ make_installation()
 	link_entries "$lib" "$new$lib"
 	link_entries "$share" "$new$share" extension
 	link_entries "$share/extension" "$new$share/extension"
+	dir=$new$("$real" --mandir)
+	[ ! -L "$dir" ] || rm "$dir"		# we install a page of our own
 	for dir in includedir pkgincludedir includedir-server libdir
 	do
 		dir=$("$real" --$dir)

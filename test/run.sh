@@ -37,6 +37,12 @@ do
 	shift || usage 2 >&2
 done
 
+# Test vectors of others, which stand beside the tree or are named by the caller.
+if [ -z "${MEDSYNC_TEST_DATA:-}" ] && [ -d "$TOP/../shared/data" ]
+then
+	export MEDSYNC_TEST_DATA=$TOP/../shared/data
+fi
+
 unset MEDSYNC_HEAVY
 SCALE=1
 if [ "$HEAVY" = 1 ]

@@ -60,103 +60,125 @@
 #include "compat.h"
 #endif
 
-#include "ledger/canonical.h"
+#include "catalog/pg_type_d.h"
+#include "ledger/canonical_internal.h"
+
+/* a sink with a digest is emptied into it at this size */
+#define FRONT_BUFFER_SIZE	(32 * 1024)
+
+/* digits before and after the point that numeric can hold */
+#define NUMERIC_WHOLE_DIGITS	131072
+#define NUMERIC_FRACTION_DIGITS 16383
+
+/* Built-in types, and what their output and input functions look at. */
+static const struct
+{
+	Oid			type;
+	CodecKind	kind;
+	SettingsUse settings;
+}			builtin_types[] =
+{
+	{BOOLOID, KIND_BOOL, SETTINGS_NONE},
+	{INT2OID, KIND_INT2, SETTINGS_NONE},
+	{INT4OID, KIND_INT4, SETTINGS_NONE},
+	{INT8OID, KIND_INT8, SETTINGS_NONE},
+	{FLOAT4OID, KIND_FLOAT4, SETTINGS_FLOAT},
+	{FLOAT8OID, KIND_FLOAT8, SETTINGS_FLOAT},
+	{NUMERICOID, KIND_NUMERIC, SETTINGS_NONE},
+	{TEXTOID, KIND_TEXT, SETTINGS_NONE},
+	{VARCHAROID, KIND_TEXT, SETTINGS_NONE},
+	{BPCHAROID, KIND_BPCHAR, SETTINGS_NONE},
+	{NAMEOID, KIND_NAME, SETTINGS_NONE},
+	{BYTEAOID, KIND_BYTEA, SETTINGS_ANY},
+	{DATEOID, KIND_DATE, SETTINGS_ANY},
+	{TIMEOID, KIND_TIME, SETTINGS_NONE},
+	{TIMETZOID, KIND_TIMETZ, SETTINGS_NONE},
+	{TIMESTAMPOID, KIND_TIMESTAMP, SETTINGS_ANY},
+	{TIMESTAMPTZOID, KIND_TIMESTAMPTZ, SETTINGS_ANY},
+	{INTERVALOID, KIND_INTERVAL, SETTINGS_ANY},
+	{UUIDOID, KIND_UUID, SETTINGS_NONE},
+	{JSONBOID, KIND_JSONB, SETTINGS_NONE},
+	{CHAROID, KIND_CHAR, SETTINGS_NONE},
+	{JSONOID, KIND_OUTPUT, SETTINGS_NONE},
+	{JSONPATHOID, KIND_OUTPUT, SETTINGS_NONE},
+	{XMLOID, KIND_OUTPUT, SETTINGS_XML},
+	{OIDOID, KIND_OUTPUT, SETTINGS_NONE},
+	{TIDOID, KIND_OUTPUT, SETTINGS_NONE},
+	{XIDOID, KIND_OUTPUT, SETTINGS_NONE},
+	{XID8OID, KIND_OUTPUT, SETTINGS_NONE},
+	{CIDOID, KIND_OUTPUT, SETTINGS_NONE},
+	{PG_LSNOID, KIND_OUTPUT, SETTINGS_NONE},
+	{PG_SNAPSHOTOID, KIND_OUTPUT, SETTINGS_NONE},
+	{TXID_SNAPSHOTOID, KIND_OUTPUT, SETTINGS_NONE},
+	{REFCURSOROID, KIND_OUTPUT, SETTINGS_NONE},
+	{INETOID, KIND_OUTPUT, SETTINGS_NONE},
+	{CIDROID, KIND_OUTPUT, SETTINGS_NONE},
+	{MACADDROID, KIND_OUTPUT, SETTINGS_NONE},
+	{MACADDR8OID, KIND_OUTPUT, SETTINGS_NONE},
+	{BITOID, KIND_OUTPUT, SETTINGS_NONE},
+	{VARBITOID, KIND_OUTPUT, SETTINGS_NONE},
+	{TSVECTOROID, KIND_OUTPUT, SETTINGS_NONE},
+	{TSQUERYOID, KIND_OUTPUT, SETTINGS_NONE},
+	{POINTOID, KIND_OUTPUT, SETTINGS_FLOAT},
+	{LSEGOID, KIND_OUTPUT, SETTINGS_FLOAT},
+	{PATHOID, KIND_OUTPUT, SETTINGS_FLOAT},
+	{BOXOID, KIND_OUTPUT, SETTINGS_FLOAT},
+	{POLYGONOID, KIND_OUTPUT, SETTINGS_FLOAT},
+	{LINEOID, KIND_OUTPUT, SETTINGS_FLOAT},
+	{CIRCLEOID, KIND_OUTPUT, SETTINGS_FLOAT},
+	/* arrays by catalog, but their empty value has one dimension */
+	{INT2VECTOROID, KIND_OUTPUT, SETTINGS_NONE},
+	{OIDVECTOROID, KIND_OUTPUT, SETTINGS_NONE},
+};
 
 /*
- * How deep values may lie inside values (an array of composites that hold
- * ranges is three deep), and containers inside one jsonb.  The first bounds
- * the recursion of a frontend program that reads hostile bytes, the second
- * the size of its bitmap.
+ * What output and input functions see.  Values are spelled as GetConfigOption
+ * gives them, so that a setting that already has the value is left alone.
  */
-#define MAX_VALUE_DEPTH		250
-#define MAX_JSONB_DEPTH		65535
-
-/* array dimensions, PostgreSQL's MAXDIM */
-#define MAX_DIMENSIONS		6
-
-/* jsonb tokens */
-#define JSONB_NULL			'z'
-#define JSONB_FALSE			'f'
-#define JSONB_TRUE			't'
-#define JSONB_NUMBER		'n'
-#define JSONB_STRING		's'
-#define JSONB_KEY			'k'
-#define JSONB_BEGIN_ARRAY	'['
-#define JSONB_END_ARRAY		']'
-#define JSONB_BEGIN_OBJECT	'{'
-#define JSONB_END_OBJECT	'}'
-
-/* flags of a range */
-#define RANGE_IS_EMPTY			0x01
-#define RANGE_LOWER_INCLUSIVE	0x02
-#define RANGE_UPPER_INCLUSIVE	0x04
-#define RANGE_LOWER_INFINITE	0x08
-#define RANGE_UPPER_INFINITE	0x10
-#define RANGE_ALL_FLAGS			0x1f
-
-/* an array's dimensions, checked as PostgreSQL checks them */
-typedef struct ArrayShape
+const MedsyncPinnedSetting medsync_pinned_settings[] =
 {
-	int			ndim;
-	int			dims[MAX_DIMENSIONS];
-	int			lower_bounds[MAX_DIMENSIONS];
-	size_t		nitems;			/* no more than there are bytes left */
-} ArrayShape;
-
-/* which containers are open while a jsonb is checked: a bit each, 1 = object */
-typedef struct JsonbNesting
-{
-	int			depth;
-	uint8		objects[(MAX_JSONB_DEPTH + 8) / 8];
-} JsonbNesting;
+	{"DateStyle", "ISO, YMD"},
+	{"IntervalStyle", "postgres"},
+	{"TimeZone", "UTC"},
+	{"extra_float_digits", "3"},
+	{"bytea_output", "hex"},
+	{"lc_monetary", "C"},
+	{"xmloption", "content"},
+	{"search_path", "pg_catalog, pg_temp"},
+	{NULL, NULL}
+};
 
 static bool skip_value(MedsyncReader *reader, int depth);
+
+
+/* How a built-in type is written; false for a type that is not listed. */
+bool
+medsync_builtin_kind(Oid type, CodecKind *kind, SettingsUse *settings)
+{
+	for (int i = 0; i < (int) lengthof(builtin_types); i++)
+	{
+		if (builtin_types[i].type == type)
+		{
+			*kind = builtin_types[i].kind;
+			*settings = builtin_types[i].settings;
+			return true;
+		}
+	}
+	return false;
+}
 
 
 /*
  * Reading what needs no knowledge of the types
  */
 
-/* A varint that counts bytes or things that are at least one byte long. */
-static size_t
-get_count(MedsyncReader *reader)
-{
-	uint64		count = medsync_wire_get_varint(reader);
-
-	if (count > MEDSYNC_WIRE_LEFT(reader))
-	{
-		reader->failed = true;
-		return 0;
-	}
-	return (size_t) count;
-}
-
-/* Varint length, then that many bytes, returned in place. */
-static const uint8 *
-get_counted(MedsyncReader *reader, size_t *len)
-{
-	*len = get_count(reader);
-	return medsync_wire_get_bytes(reader, *len);
-}
-
-/* A byte that must be 0 or 1. */
-static bool
-get_flag(MedsyncReader *reader)
-{
-	uint8		byte = medsync_wire_get_u8(reader);
-
-	if (byte > 1)
-		reader->failed = true;
-	return byte == 1;
-}
-
 /*
  * Read an array's header.  Sizes are limited by the bytes that are left,
  * every element taking at least one, so that nobody allocates gigabytes on
  * the word of a forged header.
  */
-static void
-get_array_shape(MedsyncReader *reader, ArrayShape *shape)
+void
+medsync_get_array_shape(MedsyncReader *reader, ArrayShape *shape)
 {
 	uint64		ndim = medsync_wire_get_varint(reader);
 	uint64		nitems = ndim > 0 ? 1 : 0;
@@ -186,8 +208,8 @@ get_array_shape(MedsyncReader *reader, ArrayShape *shape)
 }
 
 /* An empty or infinite side has no other flag: one range, one encoding. */
-static uint8
-get_range_flags(MedsyncReader *reader)
+uint8
+medsync_get_range_flags(MedsyncReader *reader)
 {
 	uint8		flags = medsync_wire_get_u8(reader);
 
@@ -199,41 +221,21 @@ get_range_flags(MedsyncReader *reader)
 	return flags;
 }
 
-static bool
-range_has_lower(uint8 flags)
-{
-	return (flags & (RANGE_IS_EMPTY | RANGE_LOWER_INFINITE)) == 0;
-}
-
-static bool
-range_has_upper(uint8 flags)
-{
-	return (flags & (RANGE_IS_EMPTY | RANGE_UPPER_INFINITE)) == 0;
-}
-
-static void
-open_container(JsonbNesting *nesting, MedsyncReader *reader, bool is_object)
+/* One container more is open; false when it is one too many. */
+bool
+medsync_jsonb_open(JsonbNesting *nesting, bool is_object)
 {
 	uint8		bit;
 
 	if (nesting->depth >= MAX_JSONB_DEPTH)
-	{
-		reader->failed = true;
-		return;
-	}
+		return false;
 	nesting->depth++;
 	bit = 1 << (nesting->depth % 8);
 	if (is_object)
 		nesting->objects[nesting->depth / 8] |= bit;
 	else
 		nesting->objects[nesting->depth / 8] &= ~bit;
-}
-
-static bool
-inside_object(const JsonbNesting *nesting)
-{
-	return nesting->depth > 0 &&
-		(nesting->objects[nesting->depth / 8] >> (nesting->depth % 8) & 1);
+	return true;
 }
 
 /*
@@ -267,7 +269,9 @@ skip_jsonb(MedsyncReader *reader)
 				break;
 			case JSONB_BEGIN_ARRAY:
 			case JSONB_BEGIN_OBJECT:
-				open_container(&nesting, reader, token == JSONB_BEGIN_OBJECT);
+				if (!medsync_jsonb_open(&nesting,
+										token == JSONB_BEGIN_OBJECT))
+					reader->failed = true;
 				break;
 			case JSONB_KEY:
 				is_value = false;
@@ -299,7 +303,7 @@ skip_array(MedsyncReader *reader, int depth)
 {
 	ArrayShape	shape;
 
-	get_array_shape(reader, &shape);
+	medsync_get_array_shape(reader, &shape);
 	for (size_t i = 0; i < shape.nitems && !reader->failed; i++)
 	{
 		if (get_flag(reader))
@@ -322,7 +326,7 @@ skip_composite(MedsyncReader *reader, int depth)
 static void
 skip_range(MedsyncReader *reader, int depth)
 {
-	uint8		flags = get_range_flags(reader);
+	uint8		flags = medsync_get_range_flags(reader);
 
 	if (reader->failed)
 		return;
@@ -414,51 +418,127 @@ medsync_canonical_skip(MedsyncReader *reader)
 	return skip_value(reader, 1);
 }
 
-#ifndef FRONTEND
+/* How many decimal digits stand at the start of text? */
+static size_t
+count_digits(const char *text, size_t len)
+{
+	size_t		count = 0;
 
-/* a sink with a digest is emptied into it at this size */
-#define FRONT_BUFFER_SIZE	(32 * 1024)
+	while (count < len && text[count] >= '0' && text[count] <= '9')
+		count++;
+	return count;
+}
+
+/* Is every digit of a number a zero? */
+static bool
+is_zero(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (text[i] >= '1' && text[i] <= '9')
+			return false;
+	return true;
+}
+
+static bool
+is_text(const char *text, size_t len, const char *expected)
+{
+	return len == strlen(expected) && memcmp(text, expected, len) == 0;
+}
+
+/*
+ * Is this how numeric_out writes a number?  numeric_in takes more (blanks,
+ * exponents, leading zeros), but one value has one encoding.
+ */
+bool
+medsync_is_number(const char *text, size_t len, bool allow_special)
+{
+	bool		negative = len > 0 && *text == '-';
+	const char *end = text + len;
+	const char *whole = text + (negative ? 1 : 0);
+	size_t		whole_len = count_digits(whole, end - whole);
+	const char *fraction = whole + whole_len;
+	size_t		fraction_len = 0;
+
+	if (allow_special &&
+		(is_text(text, len, "NaN") || is_text(text, len, "Infinity") ||
+		 is_text(text, len, "-Infinity")))
+		return true;
+	if (whole_len == 0 || whole_len > NUMERIC_WHOLE_DIGITS ||
+		(whole[0] == '0' && whole_len > 1))
+		return false;
+	if (fraction < end && *fraction == '.')
+	{
+		fraction++;
+		fraction_len = count_digits(fraction, end - fraction);
+		if (fraction_len == 0 || fraction_len > NUMERIC_FRACTION_DIGITS)
+			return false;
+	}
+	if (fraction + fraction_len != end)
+		return false;
+	return !negative || !is_zero(whole, end - whole);
+}
+
+
+/*
+ * The sink
+ */
+
+/*
+ * Refuse what would not fit into one allocation.  A program that keeps all
+ * bytes sees to it that they do.
+ */
+static void
+check_sink_size(MedsyncSink *sink, size_t len)
+{
+#ifndef FRONTEND
+	if (sink->hash == NULL &&
+		len >= MaxAllocSize - (size_t) sink->buf.len)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("row is too large for the ledger"),
+				 errdetail("The canonical encoding of a row must be shorter than 1 GB.")));
+#endif
+}
+
+void
+medsync_sink_flush(MedsyncSink *sink)
+{
+	if (sink->hash == NULL || sink->buf.len == 0)
+		return;
+	medsync_sha256_update(sink->hash, sink->buf.data, sink->buf.len);
+	resetStringInfo(&sink->buf);
+}
+
+/* Append bytes.  Long ones go past the front buffer, straight to the digest. */
+void
+medsync_sink_put(MedsyncSink *sink, const void *data, size_t len)
+{
+	check_sink_size(sink, len);
+	if (sink->hash != NULL && len >= FRONT_BUFFER_SIZE)
+	{
+		medsync_sink_flush(sink);
+		medsync_sha256_update(sink->hash, data, len);
+		return;
+	}
+	appendBinaryStringInfo(&sink->buf, data, (int) len);
+	if (sink->hash != NULL && sink->buf.len > FRONT_BUFFER_SIZE)
+		medsync_sink_flush(sink);
+}
+
+/* Out of line for reserve(): there is no room for len bytes. */
+pg_noinline void
+medsync_sink_make_room(MedsyncSink *sink, int len)
+{
+	if (sink->hash != NULL && sink->buf.len + len > FRONT_BUFFER_SIZE)
+		medsync_sink_flush(sink);
+	check_sink_size(sink, len);
+	enlargeStringInfo(&sink->buf, len);
+}
+
+#ifndef FRONTEND
 
 /* a large value outside the row is read in pieces of this size */
 #define STREAM_SIZE			(512 * 1024)
-
-#define FLOAT4_NAN			0x7fc00000U
-#define FLOAT8_NAN			UINT64CONST(0x7ff8000000000000)
-
-/* digits before and after the point that numeric can hold */
-#define NUMERIC_WHOLE_DIGITS	131072
-#define NUMERIC_FRACTION_DIGITS 16383
-
-/* how a codec's values are written; several kinds may share a tag */
-typedef enum CodecKind
-{
-	KIND_BOOL,
-	KIND_INT2,
-	KIND_INT4,
-	KIND_INT8,
-	KIND_FLOAT4,
-	KIND_FLOAT8,
-	KIND_NUMERIC,
-	KIND_TEXT,
-	KIND_BPCHAR,
-	KIND_NAME,
-	KIND_BYTEA,
-	KIND_DATE,
-	KIND_TIME,
-	KIND_TIMETZ,
-	KIND_TIMESTAMP,
-	KIND_TIMESTAMPTZ,
-	KIND_INTERVAL,
-	KIND_UUID,
-	KIND_JSONB,
-	KIND_ENUM,
-	KIND_ARRAY,
-	KIND_RANGE,
-	KIND_MULTIRANGE,
-	KIND_COMPOSITE,
-	KIND_CHAR,
-	KIND_OUTPUT
-} CodecKind;
 
 static const char kind_tags[] = {
 	[KIND_BOOL] = MEDSYNC_TAG_BOOL,
@@ -487,76 +567,6 @@ static const char kind_tags[] = {
 	[KIND_COMPOSITE] = MEDSYNC_TAG_COMPOSITE,
 	[KIND_CHAR] = MEDSYNC_TAG_OUTPUT,
 	[KIND_OUTPUT] = MEDSYNC_TAG_OUTPUT,
-};
-
-/* which settings a type's output and input functions look at */
-typedef enum SettingsUse
-{
-	SETTINGS_NONE,
-	SETTINGS_FLOAT,				/* output: extra_float_digits */
-	SETTINGS_XML,				/* input: xmloption */
-	SETTINGS_ANY				/* pin them all */
-} SettingsUse;
-
-/* Built-in types, and what their output and input functions look at. */
-static const struct
-{
-	Oid			type;
-	CodecKind	kind;
-	SettingsUse settings;
-}			builtin_types[] =
-{
-	{BOOLOID, KIND_BOOL, SETTINGS_NONE},
-	{INT2OID, KIND_INT2, SETTINGS_NONE},
-	{INT4OID, KIND_INT4, SETTINGS_NONE},
-	{INT8OID, KIND_INT8, SETTINGS_NONE},
-	{FLOAT4OID, KIND_FLOAT4, SETTINGS_FLOAT},
-	{FLOAT8OID, KIND_FLOAT8, SETTINGS_FLOAT},
-	{NUMERICOID, KIND_NUMERIC, SETTINGS_NONE},
-	{TEXTOID, KIND_TEXT, SETTINGS_NONE},
-	{VARCHAROID, KIND_TEXT, SETTINGS_NONE},
-	{BPCHAROID, KIND_BPCHAR, SETTINGS_NONE},
-	{NAMEOID, KIND_NAME, SETTINGS_NONE},
-	{BYTEAOID, KIND_BYTEA, SETTINGS_ANY},
-	{DATEOID, KIND_DATE, SETTINGS_ANY},
-	{TIMEOID, KIND_TIME, SETTINGS_NONE},
-	{TIMETZOID, KIND_TIMETZ, SETTINGS_NONE},
-	{TIMESTAMPOID, KIND_TIMESTAMP, SETTINGS_ANY},
-	{TIMESTAMPTZOID, KIND_TIMESTAMPTZ, SETTINGS_ANY},
-	{INTERVALOID, KIND_INTERVAL, SETTINGS_ANY},
-	{UUIDOID, KIND_UUID, SETTINGS_NONE},
-	{JSONBOID, KIND_JSONB, SETTINGS_NONE},
-	{CHAROID, KIND_CHAR, SETTINGS_NONE},
-	{JSONOID, KIND_OUTPUT, SETTINGS_NONE},
-	{JSONPATHOID, KIND_OUTPUT, SETTINGS_NONE},
-	{XMLOID, KIND_OUTPUT, SETTINGS_XML},
-	{OIDOID, KIND_OUTPUT, SETTINGS_NONE},
-	{TIDOID, KIND_OUTPUT, SETTINGS_NONE},
-	{XIDOID, KIND_OUTPUT, SETTINGS_NONE},
-	{XID8OID, KIND_OUTPUT, SETTINGS_NONE},
-	{CIDOID, KIND_OUTPUT, SETTINGS_NONE},
-	{PG_LSNOID, KIND_OUTPUT, SETTINGS_NONE},
-	{PG_SNAPSHOTOID, KIND_OUTPUT, SETTINGS_NONE},
-	{TXID_SNAPSHOTOID, KIND_OUTPUT, SETTINGS_NONE},
-	{REFCURSOROID, KIND_OUTPUT, SETTINGS_NONE},
-	{INETOID, KIND_OUTPUT, SETTINGS_NONE},
-	{CIDROID, KIND_OUTPUT, SETTINGS_NONE},
-	{MACADDROID, KIND_OUTPUT, SETTINGS_NONE},
-	{MACADDR8OID, KIND_OUTPUT, SETTINGS_NONE},
-	{BITOID, KIND_OUTPUT, SETTINGS_NONE},
-	{VARBITOID, KIND_OUTPUT, SETTINGS_NONE},
-	{TSVECTOROID, KIND_OUTPUT, SETTINGS_NONE},
-	{TSQUERYOID, KIND_OUTPUT, SETTINGS_NONE},
-	{POINTOID, KIND_OUTPUT, SETTINGS_FLOAT},
-	{LSEGOID, KIND_OUTPUT, SETTINGS_FLOAT},
-	{PATHOID, KIND_OUTPUT, SETTINGS_FLOAT},
-	{BOXOID, KIND_OUTPUT, SETTINGS_FLOAT},
-	{POLYGONOID, KIND_OUTPUT, SETTINGS_FLOAT},
-	{LINEOID, KIND_OUTPUT, SETTINGS_FLOAT},
-	{CIRCLEOID, KIND_OUTPUT, SETTINGS_FLOAT},
-	/* arrays by catalog, but their empty value has one dimension */
-	{INT2VECTOROID, KIND_OUTPUT, SETTINGS_NONE},
-	{OIDVECTOROID, KIND_OUTPUT, SETTINGS_NONE},
 };
 
 /* one live attribute of a composite type */
@@ -591,153 +601,10 @@ struct MedsyncCodec
 	Oid			ioparam;
 };
 
-/*
- * What output and input functions see.  Values are spelled as GetConfigOption
- * gives them, so that a setting that already has the value is left alone.
- */
-static const struct
-{
-	const char *name;
-	const char *value;
-}			pinned_settings[] =
-{
-	{"DateStyle", "ISO, YMD"},
-	{"IntervalStyle", "postgres"},
-	{"TimeZone", "UTC"},
-	{"extra_float_digits", "3"},
-	{"bytea_output", "hex"},
-	{"lc_monetary", "C"},
-	{"xmloption", "content"},
-	{"search_path", "pg_catalog, pg_temp"},
-};
-
 static MedsyncCodec *create_codec(Oid type, const char *column,
 								  MemoryContext context, int depth);
 static Datum get_value(MedsyncReader *reader, MedsyncCodec *codec);
 
-
-/*
- * The sink
- */
-
-/* Refuse what would not fit into one allocation. */
-static void
-check_sink_size(MedsyncSink *sink, size_t len)
-{
-	if (sink->hash == NULL &&
-		len >= MaxAllocSize - (size_t) sink->buf.len)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("row is too large for the ledger"),
-				 errdetail("The canonical encoding of a row must be shorter than 1 GB.")));
-}
-
-void
-medsync_sink_flush(MedsyncSink *sink)
-{
-	if (sink->hash == NULL || sink->buf.len == 0)
-		return;
-	medsync_sha256_update(sink->hash, sink->buf.data, sink->buf.len);
-	resetStringInfo(&sink->buf);
-}
-
-/* Append bytes.  Long ones go past the front buffer, straight to the digest. */
-void
-medsync_sink_put(MedsyncSink *sink, const void *data, size_t len)
-{
-	check_sink_size(sink, len);
-	if (sink->hash != NULL && len >= FRONT_BUFFER_SIZE)
-	{
-		medsync_sink_flush(sink);
-		medsync_sha256_update(sink->hash, data, len);
-		return;
-	}
-	appendBinaryStringInfo(&sink->buf, data, (int) len);
-	if (sink->hash != NULL && sink->buf.len > FRONT_BUFFER_SIZE)
-		medsync_sink_flush(sink);
-}
-
-static pg_noinline void
-make_room(MedsyncSink *sink, int len)
-{
-	if (sink->hash != NULL && sink->buf.len + len > FRONT_BUFFER_SIZE)
-		medsync_sink_flush(sink);
-	check_sink_size(sink, len);
-	enlargeStringInfo(&sink->buf, len);
-}
-
-/*
- * Append a few bytes that the caller fills in.  This is every column's path,
- * hence no call when there is room.
- */
-static inline uint8 *
-reserve(MedsyncSink *sink, int len)
-{
-	uint8	   *result;
-
-	if (unlikely(sink->buf.len + len >= sink->buf.maxlen))
-		make_room(sink, len);
-	result = (uint8 *) sink->buf.data + sink->buf.len;
-	sink->buf.len += len;
-	return result;
-}
-
-static inline void
-put_byte(MedsyncSink *sink, uint8 byte)
-{
-	*reserve(sink, 1) = byte;
-}
-
-static void
-put_varint(MedsyncSink *sink, uint64 value)
-{
-	const int	room = 10;
-	uint8	   *dst = reserve(sink, room);
-
-	sink->buf.len -= room - medsync_wire_encode_varint(dst, value);
-}
-
-static void
-put_zigzag(MedsyncSink *sink, int64 value)
-{
-	put_varint(sink, medsync_wire_zigzag(value));
-}
-
-static inline void
-put_tagged_u32(MedsyncSink *sink, char tag, uint32 value)
-{
-	uint8	   *dst = reserve(sink, 5);
-
-	dst[0] = tag;
-	medsync_wire_store_u32(dst + 1, value);
-}
-
-static inline void
-put_tagged_u64(MedsyncSink *sink, char tag, uint64 value)
-{
-	uint8	   *dst = reserve(sink, 9);
-
-	dst[0] = tag;
-	medsync_wire_store_u64(dst + 1, value);
-}
-
-/* Tag or token, length, bytes. */
-static void
-put_counted(MedsyncSink *sink, char tag, const void *data, size_t len)
-{
-	if (len < 0x80)
-	{
-		uint8	   *dst = reserve(sink, 2 + (int) len);
-
-		dst[0] = tag;
-		dst[1] = (uint8) len;
-		memcpy(dst + 2, data, len);
-		return;
-	}
-	put_byte(sink, tag);
-	put_varint(sink, len);
-	medsync_sink_put(sink, data, len);
-}
 
 static void
 put_cstring(MedsyncSink *sink, char tag, const char *text)
@@ -759,13 +626,13 @@ pin_settings(void)
 {
 	int			level = NewGUCNestLevel();
 
-	for (int i = 0; i < (int) lengthof(pinned_settings); i++)
+	for (const MedsyncPinnedSetting *pin = medsync_pinned_settings;
+		 pin->name != NULL; pin++)
 	{
-		const char *name = pinned_settings[i].name;
-		const char *current = GetConfigOption(name, false, false);
+		const char *current = GetConfigOption(pin->name, false, false);
 
-		if (current == NULL || strcmp(current, pinned_settings[i].value) != 0)
-			(void) set_config_option(name, pinned_settings[i].value,
+		if (current == NULL || strcmp(current, pin->value) != 0)
+			(void) set_config_option(pin->name, pin->value,
 									 PGC_USERSET, PGC_S_SESSION,
 									 GUC_ACTION_SAVE, true, 0, false);
 	}
@@ -928,17 +795,8 @@ check_type(const char *column, Oid type, char typtype)
 static bool
 load_builtin(MedsyncCodec *codec)
 {
-	for (int i = 0; i < (int) lengthof(builtin_types); i++)
-	{
-		if (builtin_types[i].type == codec->base)
-		{
-			codec->kind = builtin_types[i].kind;
-			codec->settings = builtin_types[i].settings;
-			return true;
-		}
-	}
 	codec->settings = SETTINGS_ANY;
-	return false;
+	return medsync_builtin_kind(codec->base, &codec->kind, &codec->settings);
 }
 
 /* Follow domains down to their base type, noting each. */
@@ -1148,39 +1006,6 @@ put_numeric(MedsyncSink *sink, char tag, Datum value)
 
 	put_cstring(sink, tag, digits);
 	pfree(digits);
-}
-
-static void
-put_float4(MedsyncSink *sink, float4 value)
-{
-	uint32		bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	put_tagged_u32(sink, MEDSYNC_TAG_FLOAT4, isnan(value) ? FLOAT4_NAN : bits);
-}
-
-static void
-put_float8(MedsyncSink *sink, float8 value)
-{
-	uint64		bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	put_tagged_u64(sink, MEDSYNC_TAG_FLOAT8, isnan(value) ? FLOAT8_NAN : bits);
-}
-
-static void
-put_timetz(MedsyncSink *sink, const TimeTzADT *value)
-{
-	put_tagged_u64(sink, MEDSYNC_TAG_TIMETZ, (uint64) value->time);
-	medsync_wire_store_u32(reserve(sink, 4), (uint32) value->zone);
-}
-
-static void
-put_interval(MedsyncSink *sink, const Interval *value)
-{
-	put_tagged_u32(sink, MEDSYNC_TAG_INTERVAL, (uint32) value->month);
-	medsync_wire_store_u32(reserve(sink, 4), (uint32) value->day);
-	medsync_wire_store_u64(reserve(sink, 8), (uint64) value->time);
 }
 
 static void
@@ -1556,7 +1381,8 @@ medsync_canonical_put(MedsyncSink *sink, MedsyncCodec *codec, Datum value)
 						   (uint64) DatumGetTimeADT(value));
 			break;
 		case KIND_TIMETZ:
-			put_timetz(sink, DatumGetTimeTzADTP(value));
+			put_timetz(sink, DatumGetTimeTzADTP(value)->time,
+					   DatumGetTimeTzADTP(value)->zone);
 			break;
 		case KIND_TIMESTAMP:
 			put_tagged_u64(sink, MEDSYNC_TAG_TIMESTAMP,
@@ -1567,7 +1393,9 @@ medsync_canonical_put(MedsyncSink *sink, MedsyncCodec *codec, Datum value)
 						   (uint64) DatumGetTimestampTz(value));
 			break;
 		case KIND_INTERVAL:
-			put_interval(sink, DatumGetIntervalP(value));
+			put_interval(sink, DatumGetIntervalP(value)->month,
+						 DatumGetIntervalP(value)->day,
+						 DatumGetIntervalP(value)->time);
 			break;
 		case KIND_UUID:
 			put_uuid(sink, DatumGetUUIDP(value));
@@ -1742,48 +1570,6 @@ get_float8(MedsyncReader *reader)
 	return Float8GetDatum(value);
 }
 
-/* How many decimal digits stand at the start of text? */
-static size_t
-count_digits(const char *text)
-{
-	return strspn(text, "0123456789");
-}
-
-/*
- * Is this how numeric_out writes a number?  numeric_in takes more (blanks,
- * exponents, leading zeros), but one value has one encoding.
- */
-static bool
-is_numeric_text(const char *text)
-{
-	bool		negative = (*text == '-');
-	const char *whole = text + (negative ? 1 : 0);
-	size_t		whole_len = count_digits(whole);
-	const char *fraction = whole + whole_len;
-	size_t		fraction_len = 0;
-
-	if (whole_len == 0 || whole_len > NUMERIC_WHOLE_DIGITS ||
-		(whole[0] == '0' && whole_len > 1))
-		return false;
-	if (*fraction == '.')
-	{
-		fraction++;
-		fraction_len = count_digits(fraction);
-		if (fraction_len == 0 || fraction_len > NUMERIC_FRACTION_DIGITS)
-			return false;
-	}
-	if (fraction[fraction_len] != '\0')
-		return false;
-	return !negative || strpbrk(whole, "123456789") != NULL;
-}
-
-static bool
-is_special_numeric_text(const char *text)
-{
-	return strcmp(text, "NaN") == 0 || strcmp(text, "Infinity") == 0 ||
-		strcmp(text, "-Infinity") == 0;
-}
-
 /* jsonb's numbers are always finite */
 static Datum
 get_numeric(MedsyncReader *reader, bool allow_special)
@@ -1791,8 +1577,7 @@ get_numeric(MedsyncReader *reader, bool allow_special)
 	char	   *text = get_cstring(reader);
 
 	if (text == NULL ||
-		!(is_numeric_text(text) ||
-		  (allow_special && is_special_numeric_text(text))))
+		!medsync_is_number(text, strlen(text), allow_special))
 		return fail(reader);
 	return DirectFunctionCall3(numeric_in, CStringGetDatum(text),
 							   ObjectIdGetDatum(InvalidOid),
@@ -2069,7 +1854,7 @@ get_array(MedsyncReader *reader, MedsyncCodec *codec)
 	Datum	   *items;
 	bool	   *nulls;
 
-	get_array_shape(reader, &shape);
+	medsync_get_array_shape(reader, &shape);
 	if (reader->failed || shape.nitems > MaxArraySize)
 		return fail(reader);
 	items = palloc(sizeof(Datum) * (shape.nitems + 1));
@@ -2097,7 +1882,7 @@ get_array(MedsyncReader *reader, MedsyncCodec *codec)
 static RangeType *
 get_range_content(MedsyncReader *reader, MedsyncCodec *codec)
 {
-	uint8		flags = get_range_flags(reader);
+	uint8		flags = medsync_get_range_flags(reader);
 	RangeBound	lower = {.lower = true};
 	RangeBound	upper = {.lower = false};
 

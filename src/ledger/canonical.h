@@ -37,8 +37,6 @@
 #define MEDSYNC_TAG_COMPOSITE	'c'
 #define MEDSYNC_TAG_OUTPUT		'x' /* any other type: varint length, text output under pinned settings */
 
-#ifndef FRONTEND
-
 /*
  * Where canonical bytes go: into buf, or, when hash is set, into a running
  * digest with buf as a small front buffer, so that a value of hundreds of
@@ -52,6 +50,8 @@ typedef struct MedsyncSink
 
 extern void medsync_sink_put(MedsyncSink *sink, const void *data, size_t len);
 extern void medsync_sink_flush(MedsyncSink *sink);	/* hash set: digest what buf still holds */
+
+#ifndef FRONTEND
 
 /* How one type is encoded; opaque, lives in the context given at creation */
 typedef struct MedsyncCodec MedsyncCodec;

@@ -30,7 +30,6 @@
 #define PACKED_VERSION		1
 #define ENTRY_VERSION		1
 #define ENTRY_ALGORITHM		1	/* SHA-256, HMAC-SHA-256, AES-256-GCM */
-#define LEAF_VERSION		1
 
 #define PACKED_WITH_IMAGES	0x01
 
@@ -566,6 +565,6 @@ medsync_entry_leaf(StringInfo scratch, const uint8 *era_id,
 	resetStringInfo(scratch);
 	medsync_wire_put_bytes(scratch, salt, sizeof(salt));
 	medsync_entry_encode(scratch, era_id, header, entry);
-	leaf[0] = LEAF_VERSION;
+	leaf[0] = MEDSYNC_LEAF_VERSION;
 	medsync_sha256(scratch->data, scratch->len, leaf + 1);
 }

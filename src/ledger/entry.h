@@ -21,6 +21,7 @@
 #define MEDSYNC_PACKED_MAX		8000	/* bytes of a packed row */
 #define MEDSYNC_PACKED_ENTRY_MAX 400	/* bytes of a packed entry, but for role, image and detail */
 #define MEDSYNC_INLINE_IMAGE_MAX 6000	/* a longer image is a side object */
+#define MEDSYNC_LEAF_VERSION	1
 #define MEDSYNC_LEAF_SIZE		33	/* version byte and hash */
 #define MEDSYNC_DETAIL_MAX		256
 

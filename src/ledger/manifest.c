@@ -27,8 +27,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
-#include "utils/json.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -60,79 +58,6 @@ enum
 };
 
 static void
-put_key(StringInfo buf, const char *name)
-{
-	if (buf->data[buf->len - 1] != '{')
-		appendStringInfoChar(buf, ',');
-	escape_json(buf, name);
-	appendStringInfoChar(buf, ':');
-}
-
-static void
-put_number(StringInfo buf, const char *name, int64 value)
-{
-	put_key(buf, name);
-	appendStringInfo(buf, INT64_FORMAT, value);
-}
-
-static void
-put_text(StringInfo buf, const char *name, const char *value)
-{
-	put_key(buf, name);
-	escape_json(buf, value);
-}
-
-static void
-put_bool(StringInfo buf, const char *name, bool value)
-{
-	put_key(buf, name);
-	appendStringInfoString(buf, value ? "true" : "false");
-}
-
-/* The text of a manifest: JSON without white space, members in this order. */
-char *
-medsync_manifest_write(const MedsyncManifest *manifest)
-{
-	StringInfoData buf;
-	ListCell   *cell;
-	int			i;
-
-	initStringInfo(&buf);
-	appendStringInfoChar(&buf, '{');
-	put_number(&buf, "table", manifest->table);
-	put_number(&buf, "version", manifest->version);
-	put_text(&buf, "schema", manifest->schema_name);
-	put_text(&buf, "name", manifest->table_name);
-	put_number(&buf, "parent", manifest->parent);
-	put_bool(&buf, "tracked", manifest->tracked);
-	put_bool(&buf, "partitioned", manifest->partitioned);
-	put_text(&buf, "payload", manifest->full ? "full" : "hash");
-	put_number(&buf, "subject", manifest->subject);
-	put_number(&buf, "next_column", manifest->next_column);
-	put_key(&buf, "key");
-	appendStringInfoChar(&buf, '[');
-	foreach(cell, manifest->key)
-		appendStringInfo(&buf, "%s%d", foreach_current_index(cell) ? "," : "",
-						 lfirst_int(cell));
-	appendStringInfoChar(&buf, ']');
-	put_key(&buf, "columns");
-	appendStringInfoChar(&buf, '[');
-	for (i = 0; i < manifest->column_count; i++)
-	{
-		const MedsyncColumn *column = &manifest->columns[i];
-
-		appendStringInfoString(&buf, i ? ",{" : "{");
-		put_number(&buf, "number", column->number);
-		put_text(&buf, "name", column->name);
-		put_text(&buf, "type", column->type);
-		put_bool(&buf, "excluded", column->excluded);
-		appendStringInfoChar(&buf, '}');
-	}
-	appendStringInfoString(&buf, "]}");
-	return buf.data;
-}
-
-static void
 malformed_manifest(void)
 {
 	ereport(ERROR,
@@ -141,116 +66,24 @@ malformed_manifest(void)
 			 errhint("Run medsync.verify() to see what was changed.")));
 }
 
-/* A member of a JSON object; a missing one or one of another type is damage. */
-static JsonbValue *
-get_member(JsonbContainer *object, const char *name, enum jbvType type)
-{
-	JsonbValue *value;
-
-	value = getKeyJsonValueFromContainer(object, name, (int) strlen(name),
-										 NULL);
-	if (value == NULL || value->type != type)
-		malformed_manifest();
-	return value;
-}
-
-static int
-get_number(JsonbContainer *object, const char *name)
-{
-	JsonbValue *value = get_member(object, name, jbvNumeric);
-
-	return DatumGetInt32(DirectFunctionCall1(numeric_int4,
-											 NumericGetDatum(value->val.numeric)));
-}
-
-static char *
-get_text(JsonbContainer *object, const char *name)
-{
-	JsonbValue *value = get_member(object, name, jbvString);
-
-	return pnstrdup(value->val.string.val, value->val.string.len);
-}
-
-static bool
-get_bool(JsonbContainer *object, const char *name)
-{
-	return get_member(object, name, jbvBool)->val.boolean;
-}
-
-static JsonbContainer *
-get_array(JsonbContainer *object, const char *name)
-{
-	JsonbValue *value = get_member(object, name, jbvBinary);
-
-	if (!JsonContainerIsArray(value->val.binary.data))
-		malformed_manifest();
-	return value->val.binary.data;
-}
-
 /* Read a manifest's text; what is malformed raises MS004. */
 MedsyncManifest *
 medsync_manifest_parse(const char *content)
 {
-	MedsyncManifest *manifest = palloc0(sizeof(MedsyncManifest));
-	Jsonb	   *json;
-	JsonbContainer *root;
-	JsonbContainer *array;
-	int			i;
+	MedsyncManifest *manifest = medsync_manifest_read(content,
+													  strlen(content));
 
-	json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-											  CStringGetDatum(content)));
-	root = &json->root;
-	if (!JsonContainerIsObject(root))
+	if (manifest == NULL)
 		malformed_manifest();
-	manifest->table = get_number(root, "table");
-	manifest->version = get_number(root, "version");
-	manifest->schema_name = get_text(root, "schema");
-	manifest->table_name = get_text(root, "name");
-	manifest->parent = get_number(root, "parent");
-	manifest->tracked = get_bool(root, "tracked");
-	manifest->partitioned = get_bool(root, "partitioned");
-	manifest->full = strcmp(get_text(root, "payload"), "full") == 0;
-	manifest->subject = get_number(root, "subject");
-	manifest->next_column = get_number(root, "next_column");
-
-	array = get_array(root, "key");
-	for (i = 0; i < (int) JsonContainerSize(array); i++)
-	{
-		JsonbValue *item = getIthJsonbValueFromContainer(array, i);
-
-		if (item->type != jbvNumeric)
-			malformed_manifest();
-		manifest->key = lappend_int(manifest->key,
-									DatumGetInt32(DirectFunctionCall1(numeric_int4,
-																	  NumericGetDatum(item->val.numeric))));
-	}
-
-	array = get_array(root, "columns");
-	manifest->column_count = JsonContainerSize(array);
-	manifest->columns = palloc0(sizeof(MedsyncColumn) *
-								Max(manifest->column_count, 1));
-	for (i = 0; i < manifest->column_count; i++)
-	{
-		JsonbValue *item = getIthJsonbValueFromContainer(array, i);
-		MedsyncColumn *column = &manifest->columns[i];
-
-		if (item->type != jbvBinary ||
-			!JsonContainerIsObject(item->val.binary.data))
-			malformed_manifest();
-		column->number = get_number(item->val.binary.data, "number");
-		column->name = get_text(item->val.binary.data, "name");
-		column->type = get_text(item->val.binary.data, "type");
-		column->excluded = get_bool(item->val.binary.data, "excluded");
-	}
 	return manifest;
 }
 
-/* Load one version as it stands now (not MVCC); NULL when there is none. */
-MedsyncManifest *
-medsync_manifest_load(uint32 table, uint32 version)
+/* The text of a manifest as it is stored, palloc'd; NULL: it is not there. */
+char *
+medsync_manifest_content(uint32 table, uint32 version)
 {
 	Relation	heap = medsync_open("_manifest", AccessShareLock);
-	MedsyncManifest *manifest = NULL;
+	char	   *content = NULL;
 	MedsyncScan scan;
 	ScanKeyData keys[2];
 	HeapTuple	tuple;
@@ -264,27 +97,25 @@ medsync_manifest_load(uint32 table, uint32 version)
 	if (tuple != NULL)
 	{
 		bool		isnull;
-		Datum		content = heap_getattr(tuple, Anum_manifest_content,
-										   RelationGetDescr(heap), &isnull);
+		Datum		datum = heap_getattr(tuple, Anum_manifest_content,
+										 RelationGetDescr(heap), &isnull);
 
 		if (isnull)
 			malformed_manifest();
-		manifest = medsync_manifest_parse(TextDatumGetCString(content));
+		content = TextDatumGetCString(datum);
 	}
 	medsync_scan_end(&scan);
 	table_close(heap, AccessShareLock);
-	return manifest;
+	return content;
 }
 
-const MedsyncColumn *
-medsync_manifest_column(const MedsyncManifest *manifest, const char *name)
+/* Read a manifest; NULL: it is not there. */
+MedsyncManifest *
+medsync_manifest_load(uint32 table, uint32 version)
 {
-	int			i;
+	char	   *content = medsync_manifest_content(table, version);
 
-	for (i = 0; i < manifest->column_count; i++)
-		if (strcmp(manifest->columns[i].name, name) == 0)
-			return &manifest->columns[i];
-	return NULL;
+	return content ? medsync_manifest_parse(content) : NULL;
 }
 
 /* Write or rewrite the _table row of a manifest. */
@@ -386,6 +217,7 @@ medsync_manifest_refresh(MedsyncManifest *manifest, Relation rel)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	MedsyncColumn *columns = palloc0(sizeof(MedsyncColumn) * Max(desc->natts, 1));
+	List	   *key = primary_key_attnums(rel);
 	int			count = 0;
 	ListCell   *cell;
 	int			i;
@@ -424,13 +256,14 @@ medsync_manifest_refresh(MedsyncManifest *manifest, Relation rel)
 	manifest->column_count = count;
 	manifest->schema_name = get_namespace_name(RelationGetNamespace(rel));
 	manifest->table_name = pstrdup(RelationGetRelationName(rel));
-	manifest->key = NIL;
-	foreach(cell, primary_key_attnums(rel))
+	manifest->key_count = 0;
+	manifest->key = palloc(sizeof(int) * Max(list_length(key), 1));
+	foreach(cell, key)
 	{
 		const char *name = NameStr(TupleDescAttr(desc, lfirst_int(cell) - 1)->attname);
 
-		manifest->key = lappend_int(manifest->key,
-									medsync_manifest_column(manifest, name)->number);
+		manifest->key[manifest->key_count++] =
+			medsync_manifest_column(manifest, name)->number;
 	}
 }
 

@@ -170,7 +170,7 @@ add_key(MedsyncRowReader *reader, const MedsyncManifest *version,
 
 	reader->key_places = palloc(sizeof(int) * Max(reader->column_count, 1));
 	for (i = 0; i < reader->column_count; i++)
-		if (list_member_int(version->key, sources[i].number))
+		if (medsync_manifest_is_key(version, sources[i].number))
 			reader->key_places[found++] = i;
 	if (found == 0)
 		return;

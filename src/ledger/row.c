@@ -14,7 +14,6 @@
 
 #include "ledger/row.h"
 
-#define COMMITMENT_VERSION	1
 
 static int
 compare_plan_columns(const void *a, const void *b)
@@ -69,7 +68,7 @@ medsync_plan_build(Relation rel, const MedsyncManifest *manifest,
 		plan_column->codec = medsync_codec_create(att->atttypid,
 												  NameStr(att->attname),
 												  context);
-		plan_column->is_key = list_member_int(manifest->key, column->number);
+		plan_column->is_key = medsync_manifest_is_key(manifest, column->number);
 		plan_column->prefix_len =
 			medsync_wire_encode_varint(plan_column->prefix, column->number);
 		if (plan_column->is_key)
@@ -132,35 +131,6 @@ medsync_row_encode_key(MedsyncSink *sink, const MedsyncPlan *plan,
 		put_column_number(sink, column);
 		medsync_canonical_put(sink, column->codec, values[column->attnum - 1]);
 	}
-}
-
-/* Begin h = SHA-256(version || table number || canonical row). */
-void
-medsync_row_hash_start(MedsyncSha256 *sha, uint32 table)
-{
-	uint8		prefix[5];
-
-	prefix[0] = COMMITMENT_VERSION;
-	medsync_wire_store_u32(prefix + 1, table);
-	medsync_sha256_start(sha);
-	medsync_sha256_update(sha, prefix, sizeof(prefix));
-}
-
-/* r = HMAC(K_commit, h), commitment = SHA-256(r || h), from digest->hash. */
-void
-medsync_row_commit(const MedsyncHmacKey *commit_key, MedsyncRowDigest *digest)
-{
-	MedsyncHmac hmac;
-	MedsyncSha256 sha;
-
-	medsync_hmac_start(&hmac, commit_key);
-	medsync_hmac_update(&hmac, digest->hash, MEDSYNC_HASH_SIZE);
-	medsync_hmac_finish(&hmac, digest->opening);
-
-	medsync_sha256_start(&sha);
-	medsync_sha256_update(&sha, digest->opening, MEDSYNC_HASH_SIZE);
-	medsync_sha256_update(&sha, digest->hash, MEDSYNC_HASH_SIZE);
-	medsync_sha256_finish(&sha, digest->commitment);
 }
 
 /* The row key: a pseudonym of the primary key, under the table's own key. */

@@ -10,6 +10,7 @@
 
 #include "executor/tuptable.h"
 #include "ledger/canonical.h"
+#include "ledger/commitment.h"
 #include "ledger/entry.h"
 #include "ledger/manifest.h"
 #include "vault/vault.h"
@@ -42,23 +43,12 @@ typedef struct MedsyncPlan
 	char	   *problem;		/* relation and manifest disagree: why */
 } MedsyncPlan;
 
-/* What a row's bytes give */
-typedef struct MedsyncRowDigest
-{
-	uint8		hash[MEDSYNC_HASH_SIZE];	/* h */
-	uint8		opening[MEDSYNC_HASH_SIZE]; /* r */
-	uint8		commitment[MEDSYNC_HASH_SIZE];	/* SHA-256(r || h) */
-} MedsyncRowDigest;
-
 extern MedsyncPlan *medsync_plan_build(Relation rel,
 									   const MedsyncManifest *manifest,
 									   MemoryContext context);
 
 extern void medsync_row_encode(MedsyncSink *sink, const MedsyncPlan *plan,
 							   const Datum *values, const bool *isnull);
-extern void medsync_row_hash_start(MedsyncSha256 *sha, uint32 table);
-extern void medsync_row_commit(const MedsyncHmacKey *commit_key,
-							   MedsyncRowDigest *digest);
 extern void medsync_row_encode_key(MedsyncSink *sink, const MedsyncPlan *plan,
 								   const Datum *values, const bool *isnull);
 extern void medsync_row_key(const MedsyncHmacKey *label,

@@ -251,7 +251,7 @@ exclude_column(MedsyncManifest *manifest, const char *name)
 	int			i;
 
 	if (number == manifest->subject ||
-		list_member_int(manifest->key, number))
+		medsync_manifest_is_key(manifest, number))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column \"%s\" cannot be excluded", name),

@@ -224,9 +224,9 @@ stored_note(int64 height, Snapshot snapshot)
 	return note;
 }
 
-/* The newest stored note of this ledger's origin, and its block. */
-static bool
-newest_stored(Snapshot snapshot, MedsyncSignedCheckpoint *result)
+/* The newest stored note and the height of its block, as a snapshot sees it. */
+bool
+medsync_checkpoint_stored(Snapshot snapshot, MedsyncSignedCheckpoint *result)
 {
 	Relation	heap = medsync_open("_checkpoint", AccessShareLock);
 	bool		found = false;
@@ -390,7 +390,7 @@ may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
 		MedsyncNote note;
 		MedsyncCheckpoint checkpoint;
 
-		if (!newest_stored(SnapshotSelf, &stored) ||
+		if (!medsync_checkpoint_stored(SnapshotSelf, &stored) ||
 			!medsync_note_parse(stored.note, strlen(stored.note), &note) ||
 			!medsync_checkpoint_parse(note.text, note.text_len, &checkpoint) ||
 			checkpoint.origin_len != strlen(origin) ||
@@ -602,7 +602,7 @@ medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint)
 	if (checkpoint->note == NULL && !RecoveryInProgress() &&
 		!XactReadOnly && sign_block(last, true, checkpoint, &problem))
 		return;
-	if (checkpoint->note == NULL && !newest_stored(SnapshotSelf, checkpoint))
+	if (checkpoint->note == NULL && !medsync_checkpoint_stored(SnapshotSelf, checkpoint))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the ledger has no signed checkpoint"),

@@ -54,6 +54,8 @@ extern List *medsync_signer_keys(int *malformed);
 extern bool medsync_checkpoint_note_ours(const char *note, size_t len,
 										 List *signers,
 										 MedsyncCheckpoint *checkpoint);
+extern bool medsync_checkpoint_stored(Snapshot snapshot,
+									  MedsyncSignedCheckpoint *checkpoint);
 extern void medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint);
 extern void medsync_checkpoint_store(const MedsyncSignedCheckpoint *checkpoint);
 extern char *medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint);

@@ -23,6 +23,7 @@
 #define MEDSYNC_ORIGIN_MAX			100 /* bytes of an origin of ours */
 #define MEDSYNC_SIGNATURE_MAX		5000	/* bytes after the key id; post-quantum ones are long */
 #define MEDSYNC_VKEY_MAX			(MEDSYNC_KEY_NAME_MAX + 64)
+#define MEDSYNC_RECORD_MAX			(64 * 1024 * 1024)	/* bytes of a record of the private export */
 #define MEDSYNC_RECEIPT_MAX			(64 * 1024 * 1024)
 
 /* Signature types of signed-note that we know */

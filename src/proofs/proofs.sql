@@ -129,6 +129,89 @@ COMMENT ON FUNCTION medsync.verify_consistency(pg_catalog.int8, pg_catalog.bytea
 	'Is this a consistency proof of RFC 6962?';
 
 -- ------------------------------------------------------------------
+-- proofs: exports
+-- ------------------------------------------------------------------
+
+CREATE FUNCTION medsync.export(
+	directory pg_catalog.text,
+	from_size pg_catalog.int8 DEFAULT 0)
+	RETURNS pg_catalog.int8
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_export';
+REVOKE ALL ON FUNCTION medsync.export(pg_catalog.text, pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.export(pg_catalog.text, pg_catalog.int8) TO pg_write_server_files;
+COMMENT ON FUNCTION medsync.export(pg_catalog.text, pg_catalog.int8) IS
+	'Write or continue the public log in a directory of the server (C2SP tlog-tiles); its size';
+
+CREATE FUNCTION medsync.export_files(
+	from_size pg_catalog.int8 DEFAULT 0)
+	RETURNS TABLE (
+		path pg_catalog.text,
+		content pg_catalog.bytea)
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_export_files';
+REVOKE ALL ON FUNCTION medsync.export_files(pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.export_files(pg_catalog.int8) TO medsync_auditor;
+COMMENT ON FUNCTION medsync.export_files(pg_catalog.int8) IS
+	'The files of the public log, the checkpoint last (C2SP tlog-tiles)';
+
+CREATE FUNCTION medsync.export_entries(
+	path pg_catalog.text,
+	from_size pg_catalog.int8 DEFAULT 0)
+	RETURNS pg_catalog.int8
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_export_entries';
+REVOKE ALL ON FUNCTION medsync.export_entries(pg_catalog.text, pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.export_entries(pg_catalog.text, pg_catalog.int8) TO medsync_auditor;
+COMMENT ON FUNCTION medsync.export_entries(pg_catalog.text, pg_catalog.int8) IS
+	'Write entries, salts, blocks and manifests to a file of the server, without any key; how many entries';
+
+CREATE FUNCTION medsync._entries(
+	from_size pg_catalog.int8 DEFAULT 0)
+	RETURNS SETOF pg_catalog.bytea
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_entries';
+REVOKE ALL ON FUNCTION medsync._entries(pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync._entries(pg_catalog.int8) TO medsync_auditor;
+COMMENT ON FUNCTION medsync._entries(pg_catalog.int8) IS
+	'The records of export_entries() and the entries that are not sealed yet, for medsync-verify';
+
+-- ------------------------------------------------------------------
+-- proofs: receipts
+-- ------------------------------------------------------------------
+
+CREATE FUNCTION medsync.receipt(
+	relation pg_catalog.regclass,
+	key pg_catalog.jsonb)
+	RETURNS pg_catalog.text
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_receipt_of_row';
+REVOKE ALL ON FUNCTION medsync.receipt(pg_catalog.regclass, pg_catalog.jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.receipt(pg_catalog.regclass, pg_catalog.jsonb) TO medsync_auditor;
+COMMENT ON FUNCTION medsync.receipt(pg_catalog.regclass, pg_catalog.jsonb) IS
+	'A proof, for outsiders, of the newest version of a row (C2SP tlog-proof)';
+
+CREATE FUNCTION medsync.receipt(entry_index pg_catalog.int8)
+	RETURNS pg_catalog.text
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_receipt_of_entry';
+REVOKE ALL ON FUNCTION medsync.receipt(pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.receipt(pg_catalog.int8) TO medsync_auditor;
+COMMENT ON FUNCTION medsync.receipt(pg_catalog.int8) IS
+	'A proof, for outsiders, of an entry and of the row version that it brought (C2SP tlog-proof)';
+
+CREATE FUNCTION medsync.verify_receipt(
+	receipt pg_catalog.text,
+	verifier_key pg_catalog.text,
+	OUT verdict pg_catalog.text,
+	OUT detail pg_catalog.text)
+	RETURNS record
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'medsync_verify_receipt';
+COMMENT ON FUNCTION medsync.verify_receipt(pg_catalog.text, pg_catalog.text) IS
+	'Is this a receipt of the log with that verifier key?  Verdict valid, or what is wrong';
+
+-- ------------------------------------------------------------------
 -- proofs: views
 -- ------------------------------------------------------------------
 

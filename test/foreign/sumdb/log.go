@@ -20,6 +20,9 @@ const (
 
 	// tlog's name for what C2SP calls the entries: a tile of this level.
 	entries = -1
+
+	// By this medsync knows a directory of its own; not part of the log.
+	marker = ".medsync-export"
 )
 
 // exported is a public export in a directory.
@@ -238,8 +241,11 @@ func (log *exported) checkFiles(hashes recomputed) error {
 		if err != nil {
 			return err
 		}
-		log.files++
 		path = filepath.ToSlash(path)
+		if path == marker {
+			return nil
+		}
+		log.files++
 		if path == "checkpoint" {
 			return nil
 		}

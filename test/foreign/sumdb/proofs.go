@@ -15,17 +15,19 @@ import (
 //	{"type": "inclusion", "index": 5, "size": 9, "leaf_hash": H, "proof": [H...], "root": H}
 //	{"type": "consistency", "old_size": 5, "old_root": H, "new_size": 9, "new_root": H, "proof": [H...]}
 //
-// with each hash H in base64.
+// with each hash H in base64.  A root may be left out where the server has
+// none, at a size that no checkpoint has; it is then the one that the exported
+// tiles make.
 type proofLine struct {
 	Type     string
 	Index    *int64
 	Size     *int64
 	LeafHash tlog.Hash `json:"leaf_hash"`
-	Root     tlog.Hash
-	OldSize  *int64    `json:"old_size"`
-	OldRoot  tlog.Hash `json:"old_root"`
-	NewSize  *int64    `json:"new_size"`
-	NewRoot  tlog.Hash `json:"new_root"`
+	Root     *tlog.Hash
+	OldSize  *int64     `json:"old_size"`
+	OldRoot  *tlog.Hash `json:"old_root"`
+	NewSize  *int64     `json:"new_size"`
+	NewRoot  *tlog.Hash `json:"new_root"`
 	Proof    []tlog.Hash
 }
 
@@ -75,11 +77,12 @@ func (log *exported) checkInclusion(index, size int64, line *proofLine) error {
 	if index < 0 || index >= size || size > log.tree.N {
 		return fmt.Errorf("no entry %d in size %d of a log with %d", index, size, log.tree.N)
 	}
-	if err := tlog.CheckRecord(line.Proof, size, line.Root, index, line.LeafHash); err != nil {
-		return fmt.Errorf("inclusion of %d in %d: %w", index, size, err)
-	}
-	if err := log.compareRoot(size, line.Root); err != nil {
+	root, err := log.rootAt(size, line.Root)
+	if err != nil {
 		return err
+	}
+	if err := tlog.CheckRecord(line.Proof, size, root, index, line.LeafHash); err != nil {
+		return fmt.Errorf("inclusion of %d in %d: %w", index, size, err)
 	}
 	leaf, err := log.leafHash(index)
 	if err != nil {
@@ -102,14 +105,16 @@ func (log *exported) checkConsistency(oldSize, newSize int64, line *proofLine) e
 	if oldSize < 1 || oldSize > newSize || newSize > log.tree.N {
 		return fmt.Errorf("no sizes %d and %d in a log with %d", oldSize, newSize, log.tree.N)
 	}
-	if err := tlog.CheckTree(line.Proof, newSize, line.NewRoot, oldSize, line.OldRoot); err != nil {
+	oldRoot, err := log.rootAt(oldSize, line.OldRoot)
+	if err != nil {
+		return err
+	}
+	newRoot, err := log.rootAt(newSize, line.NewRoot)
+	if err != nil {
+		return err
+	}
+	if err := tlog.CheckTree(line.Proof, newSize, newRoot, oldSize, oldRoot); err != nil {
 		return fmt.Errorf("consistency of %d with %d: %w", oldSize, newSize, err)
-	}
-	if err := log.compareRoot(oldSize, line.OldRoot); err != nil {
-		return err
-	}
-	if err := log.compareRoot(newSize, line.NewRoot); err != nil {
-		return err
 	}
 	expected, err := tlog.ProveTree(newSize, oldSize, log.reader())
 	if err != nil {
@@ -121,15 +126,17 @@ func (log *exported) checkConsistency(oldSize, newSize int64, line *proofLine) e
 	return nil
 }
 
-func (log *exported) compareRoot(size int64, root tlog.Hash) error {
-	expected, err := tlog.TreeHash(size, log.reader())
+// rootAt is the root that the tiles make at a size, which must be the one that
+// the server says, if it says any.
+func (log *exported) rootAt(size int64, said *tlog.Hash) (tlog.Hash, error) {
+	root, err := tlog.TreeHash(size, log.reader())
 	if err != nil {
-		return err
+		return root, err
 	}
-	if root != expected {
-		return fmt.Errorf("root at size %d is %v, the tiles make %v", size, root, expected)
+	if said != nil && *said != root {
+		return root, fmt.Errorf("root at size %d is %v, the tiles make %v", size, *said, root)
 	}
-	return nil
+	return root, nil
 }
 
 // leafHash hashes one exported entry.

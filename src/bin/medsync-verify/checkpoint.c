@@ -1,0 +1,337 @@
+/*-------------------------------------------------------------------------
+ *
+ * checkpoint.c
+ *		A signed checkpoint: who signed it, is it new, does it contradict
+ *		the one that is remembered.
+ *
+ * A run may meet more than one: that of the public export and that of the
+ * private one.  The largest good one is remembered at the end, with the last
+ * block that was seen, unless an error says that the ledger is damaged.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include <time.h>
+
+#include "medsync_verify.h"
+
+/* The largest good checkpoint of this run */
+static bool have_best = false;
+static MedsyncCheckpoint best;
+static const char *best_note;
+static size_t best_note_len;
+static uint64 best_cosigned_at; /* newest time of a given witness; 0: none */
+
+/* The last block of this run */
+static bool have_block = false;
+static uint64 last_block_height;
+static uint8 last_block_hash[MEDSYNC_HASH_SIZE];
+
+/* What the signatures of a note are worth */
+typedef struct Signers
+{
+	bool		log;			/* the log of this origin signed */
+	int			witnesses;		/* given witnesses that signed, by name */
+	uint64		cosigned_at;	/* the newest of their times */
+	const MedsyncVerifierKey *forged;	/* a given key whose line is wrong */
+} Signers;
+
+static bool
+is_origin(const MedsyncVerifierKey *key, const MedsyncCheckpoint *checkpoint)
+{
+	return key->type == MEDSYNC_SIGNATURE_ED25519 &&
+		strlen(key->name) == checkpoint->origin_len &&
+		memcmp(key->name, checkpoint->origin, checkpoint->origin_len) == 0;
+}
+
+/* Did an earlier key of the same witness sign already? */
+static bool
+is_counted(const MedsyncOptions *options, const MedsyncNote *note, int nth)
+{
+	const MedsyncVerifierKey *key = &options->keys[nth];
+	int			i;
+
+	for (i = 0; i < nth; i++)
+	{
+		const MedsyncVerifierKey *other = &options->keys[i];
+
+		if (other->type == key->type && strcmp(other->name, key->name) == 0 &&
+			medsync_note_check(note, other, NULL) == MEDSYNC_NOTE_SIGNED)
+			return true;
+	}
+	return false;
+}
+
+/* Look for the signature of each given key. */
+static void
+find_signers(const MedsyncOptions *options, const MedsyncNote *note,
+			 const MedsyncCheckpoint *checkpoint, Signers *signers)
+{
+	int			i;
+
+	memset(signers, 0, sizeof(*signers));
+	for (i = 0; i < options->key_count; i++)
+	{
+		const MedsyncVerifierKey *key = &options->keys[i];
+		uint64		cosigned_at = 0;
+		MedsyncNoteVerdict verdict = medsync_note_check(note, key,
+														&cosigned_at);
+
+		if (verdict == MEDSYNC_NOTE_FORGED)
+			signers->forged = key;
+		if (verdict != MEDSYNC_NOTE_SIGNED)
+			continue;
+		if (is_origin(key, checkpoint))
+			signers->log = true;
+		if (key->type != MEDSYNC_SIGNATURE_COSIGNATURE)
+			continue;
+		if (!is_counted(options, note, i))
+			signers->witnesses++;
+		signers->cosigned_at = Max(signers->cosigned_at, cosigned_at);
+	}
+}
+
+/* Did a given key of the log itself sign, and is none of the lines wrong? */
+bool
+medsync_signed_by_log(const MedsyncOptions *options, const MedsyncNote *note,
+					  const MedsyncCheckpoint *checkpoint)
+{
+	Signers		signers;
+
+	find_signers(options, note, checkpoint, &signers);
+	return signers.log && signers.forged == NULL;
+}
+
+/* The names on the signature lines, for a finding. */
+static char *
+names_of_signers(const MedsyncNote *note)
+{
+	StringInfoData buf;
+	int			i;
+
+	initStringInfo(&buf);
+	for (i = 0; i < note->signature_count; i++)
+	{
+		const MedsyncNoteSignature *line = &note->signatures[i];
+
+		appendStringInfo(&buf, "%s%.*s+%s", i ? ", " : "",
+						 (int) line->name_len, line->name,
+						 medsync_hex(line->id, MEDSYNC_NOTE_KEY_ID_SIZE));
+	}
+	return buf.data;
+}
+
+static char *
+names_of_log_keys(const MedsyncOptions *options)
+{
+	StringInfoData buf;
+	int			i;
+
+	initStringInfo(&buf);
+	for (i = 0; i < options->key_count; i++)
+	{
+		const MedsyncVerifierKey *key = &options->keys[i];
+
+		if (key->type == MEDSYNC_SIGNATURE_ED25519)
+			appendStringInfo(&buf, "%s%s+%s", buf.len ? ", " : "", key->name,
+							 medsync_hex(key->id, MEDSYNC_NOTE_KEY_ID_SIZE));
+	}
+	return buf.data;
+}
+
+/* Signatures; false where the checkpoint is not the log's. */
+static bool
+check_signers(const MedsyncOptions *options, const MedsyncNote *note,
+			  const MedsyncCheckpoint *checkpoint, const Signers *signers)
+{
+	if (signers->forged != NULL)
+	{
+		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
+							   MEDSYNC_NO_PLACE, NULL, NULL,
+							   "The signature of %s+%s on the checkpoint is wrong.",
+							   signers->forged->name,
+							   medsync_hex(signers->forged->id,
+										   MEDSYNC_NOTE_KEY_ID_SIZE));
+		return false;
+	}
+	if (!signers->log)
+	{
+		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
+							   MEDSYNC_NO_PLACE, names_of_log_keys(options),
+							   names_of_signers(note),
+							   "No given key of the log \"%.*s\" has signed its checkpoint.",
+							   (int) checkpoint->origin_len,
+							   checkpoint->origin);
+		return false;
+	}
+	if (signers->witnesses < options->witnesses)
+		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
+							   MEDSYNC_NO_PLACE,
+							   medsync_number(options->witnesses),
+							   medsync_number(signers->witnesses),
+							   "Too few of the given witnesses have cosigned the checkpoint of size " UINT64_FORMAT ".",
+							   checkpoint->size);
+	return true;
+}
+
+/* What the remembered checkpoint alone tells about this one. */
+static void
+compare_with_state(const MedsyncCheckpoint *checkpoint)
+{
+	const MedsyncCheckpoint *old = &medsync_state.checkpoint;
+
+	if (!medsync_state.exists)
+		return;
+	if (checkpoint->origin_len != old->origin_len ||
+		memcmp(checkpoint->origin, old->origin, old->origin_len) != 0)
+		medsync_report_finding(MEDSYNC_ERROR, "forked", MEDSYNC_NO_PLACE,
+							   pnstrdup(old->origin, old->origin_len),
+							   pnstrdup(checkpoint->origin,
+										checkpoint->origin_len),
+							   "The log has another origin than the remembered checkpoint. If it was changed on purpose, begin a new state file.");
+	else if (checkpoint->size < old->size &&
+			 (!have_best || best.size < old->size))
+		medsync_report_finding(MEDSYNC_ERROR, "truncated", MEDSYNC_NO_PLACE,
+							   medsync_number(old->size),
+							   medsync_number(checkpoint->size),
+							   "The log is shorter than the remembered checkpoint.");
+	else if (checkpoint->size == old->size &&
+			 memcmp(checkpoint->root, old->root, MEDSYNC_HASH_SIZE) != 0)
+		medsync_checkpoint_forked(checkpoint->root);
+}
+
+/* Two good checkpoints of one run must not contradict each other either. */
+static void
+compare_with_best(const MedsyncCheckpoint *checkpoint)
+{
+	if (have_best && best.size == checkpoint->size &&
+		memcmp(best.root, checkpoint->root, MEDSYNC_HASH_SIZE) != 0)
+		medsync_report_finding(MEDSYNC_ERROR, "forked", MEDSYNC_NO_PLACE,
+							   medsync_hex(best.root, MEDSYNC_HASH_SIZE),
+							   medsync_hex(checkpoint->root, MEDSYNC_HASH_SIZE),
+							   "Two signed checkpoints of size " UINT64_FORMAT " have different roots.",
+							   checkpoint->size);
+}
+
+static void
+keep_if_best(const char *text, size_t len,
+			 const MedsyncCheckpoint *checkpoint, const Signers *signers)
+{
+	if (have_best && checkpoint->size < best.size)
+		return;
+	have_best = true;
+	best = *checkpoint;
+	best_note = text;
+	best_note_len = len;
+	best_cosigned_at = signers->cosigned_at;
+	memcpy(medsync_summary.origin, checkpoint->origin, checkpoint->origin_len);
+	medsync_summary.origin[checkpoint->origin_len] = '\0';
+	medsync_summary.has_checkpoint = true;
+	medsync_summary.size = checkpoint->size;
+	memcpy(medsync_summary.root, checkpoint->root, MEDSYNC_HASH_SIZE);
+	medsync_summary.witnesses = signers->witnesses;
+}
+
+/* Check a signed checkpoint; see medsync_verify.h. */
+bool
+medsync_checkpoint_check(const MedsyncOptions *options, const char *text,
+						 size_t len, MedsyncCheckpoint *checkpoint)
+{
+	MedsyncNote note;
+	Signers		signers;
+
+	if (len > MEDSYNC_NOTE_MAX || !medsync_note_parse(text, len, &note) ||
+		!medsync_checkpoint_parse(note.text, note.text_len, checkpoint))
+	{
+		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
+							   MEDSYNC_NO_PLACE, NULL, NULL,
+							   "The checkpoint is not a signed note.");
+		return false;
+	}
+	find_signers(options, &note, checkpoint, &signers);
+	if (!check_signers(options, &note, checkpoint, &signers))
+		return false;
+	compare_with_state(checkpoint);
+	compare_with_best(checkpoint);
+	keep_if_best(text, len, checkpoint, &signers);
+	return true;
+}
+
+/* The tree has another root at the remembered size. */
+void
+medsync_checkpoint_forked(const uint8 *found)
+{
+	const MedsyncCheckpoint *old = &medsync_state.checkpoint;
+
+	medsync_report_finding(MEDSYNC_ERROR, "forked", MEDSYNC_NO_PLACE,
+						   medsync_hex(old->root, MEDSYNC_HASH_SIZE),
+						   medsync_hex(found, MEDSYNC_HASH_SIZE),
+						   "The log does not continue the remembered checkpoint: at size " UINT64_FORMAT " it has another root.",
+						   old->size);
+}
+
+/* A block of the ledger, each higher than the one before. */
+void
+medsync_checkpoint_block(uint64 height, const uint8 *hash)
+{
+	have_block = true;
+	last_block_height = height;
+	memcpy(last_block_hash, hash, MEDSYNC_HASH_SIZE);
+}
+
+static bool
+is_remembered(void)
+{
+	return medsync_state.exists &&
+		medsync_state.checkpoint.size == best.size &&
+		memcmp(medsync_state.checkpoint.root, best.root,
+			   MEDSYNC_HASH_SIZE) == 0;
+}
+
+/* Has there been nothing new for too long? */
+static void
+check_age(const MedsyncOptions *options, int64 first_seen, int64 now)
+{
+	if (options->max_age == 0)
+		return;
+	if (now - first_seen > options->max_age)
+		medsync_report_finding(MEDSYNC_WARNING, "stale", MEDSYNC_NO_PLACE,
+							   NULL, NULL,
+							   "The checkpoint has not changed for " INT64_FORMAT " seconds.",
+							   now - first_seen);
+	else if (best_cosigned_at != 0 &&
+			 best_cosigned_at < (uint64) (now - options->max_age))
+		medsync_report_finding(MEDSYNC_WARNING, "stale", MEDSYNC_NO_PLACE,
+							   NULL, NULL,
+							   "The newest cosignature of a witness on the checkpoint is " INT64_FORMAT " seconds old.",
+							   now - (int64) best_cosigned_at);
+}
+
+/* The end of a run: look at the age of the checkpoint, and remember it. */
+void
+medsync_checkpoint_finish(const MedsyncOptions *options)
+{
+	int64		now = (int64) time(NULL);
+	MedsyncState state = medsync_state;
+
+	if (!have_best)
+		return;
+	if (!is_remembered())
+		state.first_seen = now;
+	check_age(options, state.first_seen, now);
+	if (options->state_path == NULL || medsync_summary.ledger_damaged)
+		return;
+	state.exists = true;
+	state.note = best_note;
+	state.note_len = best_note_len;
+	state.checkpoint = best;
+	if (have_block &&
+		(!state.has_block || last_block_height >= state.block_height))
+	{
+		state.has_block = true;
+		state.block_height = last_block_height;
+		memcpy(state.block_hash, last_block_hash, MEDSYNC_HASH_SIZE);
+	}
+	medsync_state_save(options, &state);
+}
