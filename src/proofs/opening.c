@@ -21,6 +21,8 @@
 #include "postgres.h"
 #endif
 
+#include "common/json_text.h"
+#include "ledger/canonical.h"
 #include "ledger/canonical_json.h"
 #include "ledger/commitment.h"
 #include "ledger/manifest_text.h"
@@ -171,7 +173,7 @@ check_signatures(Check *check, const MedsyncVerifierKey *keys, int key_count)
 				{
 					if (check->witnesses.len > 0)
 						appendStringInfoChar(&check->witnesses, ',');
-					medsync_json_string(&check->witnesses, key->name,
+					medsync_json_put_string(&check->witnesses, key->name,
 										strlen(key->name));
 				}
 				else if (strlen(key->name) == check->checkpoint.origin_len &&
@@ -304,6 +306,34 @@ check_all(Check *check, const char *text, size_t len,
 	return check_entry(check) && check_manifest(check) && check_row(check);
 }
 
+/* A time as it stands in the ledger's rows. */
+static void
+put_time(StringInfo out, int64 time)
+{
+	uint8		value[9];
+	MedsyncReader reader;
+
+	value[0] = MEDSYNC_TAG_TIMESTAMPTZ;
+	medsync_wire_store_u64(value + 1, (uint64) time);
+	medsync_wire_open(&reader, value, sizeof(value));
+	if (!medsync_canonical_json(out, &reader))
+		appendStringInfoString(out, "null");
+}
+
+/* Which table, unless nothing says so. */
+static void
+put_relation(StringInfo out, const MedsyncManifest *manifest)
+{
+	if (manifest == NULL)
+		return;
+	appendStringInfoString(out, ", \"schema\": ");
+	medsync_json_put_string(out, manifest->schema_name,
+							strlen(manifest->schema_name));
+	appendStringInfoString(out, ", \"table\": ");
+	medsync_json_put_string(out, manifest->table_name,
+							strlen(manifest->table_name));
+}
+
 /* What a valid receipt says, for people and programs. */
 static void
 describe(Check *check)
@@ -313,21 +343,16 @@ describe(Check *check)
 	const char *operation = medsync_operation_name(entry->operation);
 
 	appendStringInfoString(out, "{\"origin\": ");
-	medsync_json_string(out, check->checkpoint.origin,
-						check->checkpoint.origin_len);
+	medsync_json_put_string(out, check->checkpoint.origin,
+							check->checkpoint.origin_len);
 	appendStringInfo(out, ", \"size\": " UINT64_FORMAT ", \"entry_index\": " UINT64_FORMAT ", \"operation\": ",
 					 check->checkpoint.size, check->proof.index);
-	medsync_json_string(out, operation, strlen(operation));
+	medsync_json_put_string(out, operation, strlen(operation));
 	appendStringInfoString(out, ", \"at\": ");
-	medsync_json_timestamp(out, check->header.flush_time);
+	put_time(out, check->header.flush_time);
 	appendStringInfoString(out, ", \"role\": ");
-	medsync_json_string(out, entry->role, entry->role_len);
-	if (check->manifest != NULL)
-	{
-		appendStringInfoString(out, ", \"relation\": ");
-		medsync_json_relation(out, check->manifest->schema_name,
-							  check->manifest->table_name);
-	}
+	medsync_json_put_string(out, entry->role, entry->role_len);
+	put_relation(out, check->manifest);
 	if (check->opening.has_row)
 		appendStringInfo(out, ", \"row\": %s", check->row.data);
 	appendStringInfo(out, ", \"witnesses\": [%s]}", check->witnesses.data);
