@@ -189,6 +189,24 @@ accepted("$dir/anew", $key, newest(), 'made anew');
 ship("$dir/shipped", 513);
 accepted("$dir/shipped", $key, newest(), 'sent as rows, in two parts');
 
+# Served as it stands by a web server that knows nothing of logs.
+SKIP:
+{
+	skip 'python3 is not there', 1
+	  unless eval { IPC::Run::run([ 'python3', '-c', 'import http.server' ], '&>', \my $void) };
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $served = '';
+	my $web = IPC::Run::start(
+		[ 'python3', '-u', '-m', 'http.server', '--bind', '127.0.0.1', '--directory', $log, $port ],
+		'<', \undef, '&>', \$served, IPC::Run::timeout(120));
+
+	$web->pump until $served =~ /Serving HTTP/;
+	my ($status, $output) = foreign('', $program{fsck}, "--storage_url=http://127.0.0.1:$port/",
+		"--public_key=$key", '--ui=false', '-N=8');
+	like($output, qr/Successfully fsck'd log with size 66000 /, 'fsck accepts it from a web server');
+	$web->kill_kill(grace => 5);
+}
+
 # ------------------------------------------------------------------
 # Proofs
 # ------------------------------------------------------------------
@@ -408,6 +426,74 @@ for my $case (
 }
 
 # ------------------------------------------------------------------
+# Receipts
+# ------------------------------------------------------------------
+
+sql("UPDATE note SET body = 'amended' WHERE id IN (300, 301)");
+sql('DELETE FROM note WHERE id = 301');
+add_rows(1);
+
+# A receipt as a file, which our own verify_receipt() takes too.
+sub receipt
+{
+	my ($name, $arguments) = @_;
+	my $file = "$dir/$name.tlog-proof";
+
+	put($file, sql("SELECT medsync.receipt($arguments)"));
+	is(sql("SELECT verdict FROM medsync.verify_receipt(pg_read_file('$file'), medsync.verifier_key())"),
+		'valid', "receipt, $name: we accept it");
+	return $file;
+}
+
+sub receipt_refused
+{
+	my ($text, $by, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	put("$dir/changed.tlog-proof", $text);
+	my ($status, $output) = sumdb('receipt', $by, "$dir/changed.tlog-proof");
+	return is($status, 1, "$name: x/mod refuses it") || diag($output);
+}
+
+my %receipt = (
+	'first'   => receipt('first', q('note', '{"id": 1}')),
+	'last'    => receipt('last', qq('note', '{"id": $rows}')),
+	'amended' => receipt('amended', q('note', '{"id": 300}')),
+	'deleted' => receipt('deleted', q('note', '{"id": 301}')),
+	'ddl'     => receipt('ddl', '0'),
+	'index'   => receipt('index', '65536'));
+{
+	my ($status, $output) = sumdb('receipt', $key, values %receipt);
+	is($output, "receipts are right: 6\n", 'x/mod accepts receipts');
+	is($status, 0, 'x/mod accepts receipts: exit status');
+}
+
+# Every line of one counts, and their order.
+my @lines = split /^/, slurp_file($receipt{first});
+my @hashes = grep { length $lines[$_] == 45 } 0 .. $#lines;
+cmp_ok(scalar @hashes, '>', 16, 'the receipt has a path of hashes');
+for my $n (grep { $lines[$_] =~ /\S/ } 0 .. $#lines)
+{
+	my @changed = @lines;
+
+	substr($changed[$n], $n == 1 ? 20 : length($lines[$n]) / 2, 1) =~ tr/A-Za-z0-9+\//B-ZAb-za1-90\/+/;
+	isnt($changed[$n], $lines[$n], "line $n of a receipt is changed");
+	receipt_refused(join('', @changed), $key, "line $n of a receipt changed");
+}
+{
+	my @changed = @lines;
+
+	splice @changed, $hashes[3], 1;
+	receipt_refused(join('', @changed), $key, 'a hash of a receipt gone');
+	@changed = @lines;
+	@changed[ @hashes[ 2, 3 ] ] = @changed[ @hashes[ 3, 2 ] ];
+	receipt_refused(join('', @changed), $key, 'two hashes of a receipt swapped');
+	receipt_refused(slurp_file($receipt{last}) =~ s/^extra .*$/$lines[1] =~ s{\n}{}r/mer,
+		$key, 'what one receipt opens in another');
+	receipt_refused(substr(join('', @lines), 0, -1), $key, 'a receipt cut by one byte');
+}
+
+# ------------------------------------------------------------------
 # Keys
 # ------------------------------------------------------------------
 
@@ -415,7 +501,9 @@ new_database($node, 'other');
 query($node, 'other', "ALTER DATABASE other SET medsync.origin = 'other.example/ledger'");
 query($node, 'other', 'CREATE TABLE t (id int PRIMARY KEY); SELECT medsync.track(\'t\')');
 query($node, 'other', 'SELECT medsync.seal()');
-rejected($log, key_of('other', 'other'), $unknown, 'the key of another database');
+my $other_key = key_of('other', 'other');
+rejected($log, $other_key, $unknown, 'the key of another database');
+receipt_refused(join('', @lines), $other_key, 'a receipt, by the key of another database');
 
 # At a rotation the old key signs one checkpoint more, beside the new one.
 sql('SELECT medsync.rotate_signer_key()');
@@ -429,6 +517,12 @@ add_rows(1);
 export($log);
 accepted($log, $new_key, newest(), 'after the rotation, by the new key');
 rejected($log, $key, $unknown, 'after the rotation, by the old key');
+{
+	my $new = receipt('rotated', q('note', '{"id": 1}'));
+	is((sumdb('receipt', $new_key, $new))[0], 0, 'a new receipt, by the new key');
+	receipt_refused(slurp_file($new), $key, 'a new receipt, by the old key');
+	is((sumdb('receipt', $key, $receipt{first}))[0], 0, 'an old receipt, by the old key');
+}
 
 # ------------------------------------------------------------------
 # While others write and seal
