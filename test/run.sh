@@ -174,7 +174,7 @@ say "${BOLD}medsync tests${PLAIN}"
 say
 
 begin "packages"
-packages perl python3 libipc-run-perl \
+packages perl python3 openssl openssh-client libipc-run-perl \
 	"postgresql-$MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl \
 	"postgresql-$MAJOR-pgaudit" "postgresql-$MAJOR-tablelog"
 finish "$NOTE"

@@ -233,7 +233,7 @@ excerpt(const char *text, size_t len)
 	return buf.data;
 }
 
-/* Decide on a row; "detail" is palloc'd or NULL. */
+/* Decide on a row. */
 static bool
 finish(Submission *submission, const char *state, char *detail)
 {

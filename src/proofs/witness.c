@@ -318,8 +318,8 @@ medsync_cosignature_newest(const char *witness, int64 below,
 /* Note in a count what one witness has done. */
 static void
 count_witness(MedsyncWitnessCount *count, Relation heap, int64 height,
-			  const MedsyncNote *note, const MedsyncWitness *witness,
-			  Snapshot snapshot)
+			  const char *text, size_t text_len,
+			  const MedsyncWitness *witness, Snapshot snapshot)
 {
 	char	   *stored = read_cosignature(heap, height, witness->name,
 										  snapshot);
@@ -330,8 +330,8 @@ count_witness(MedsyncWitnessCount *count, Relation heap, int64 height,
 	if (stored == NULL || witness->malformed)
 		return;
 	lines = psprintf("%s\n", stored);
-	if (medsync_cosignature_check(note->text, note->text_len, lines,
-								  strlen(lines), &witness->key, &line,
+	if (medsync_cosignature_check(text, text_len, lines, strlen(lines),
+								  &witness->key, &line,
 								  &cosigned_at) == MEDSYNC_NOTE_SIGNED)
 		count->cosigned = lappend(count->cosigned, witness->name);
 	else
@@ -340,30 +340,27 @@ count_witness(MedsyncWitnessCount *count, Relation heap, int64 height,
 
 /*
  * Who has cosigned the checkpoint of a block, whose signed note this is, and
- * whether that is enough.  Every cosignature is verified anew.
+ * whether that is enough.  Every stored cosignature is verified anew; of the
+ * note only the text is looked at.
  */
 void
 medsync_witness_count(int64 height, const char *note, size_t len,
 					  Snapshot snapshot, MedsyncWitnessCount *count)
 {
 	List	   *witnesses = medsync_witnesses(snapshot);
-	MedsyncNote *parsed = palloc(sizeof(MedsyncNote));
+	const char *text_end = memmem(note, len, "\n\n", 2);
+	size_t		text_len = text_end ? (size_t) (text_end + 1 - note) : len;
+	Relation	heap = medsync_open("_cosignature", AccessShareLock);
+	ListCell   *cell;
 
 	memset(count, 0, sizeof(*count));
 	count->registered = list_length(witnesses);
 	count->needed = policy_needs(witness_policy, count->registered);
-	if (medsync_note_parse(note, len, parsed))
-	{
-		Relation	heap = medsync_open("_cosignature", AccessShareLock);
-		ListCell   *cell;
-
-		foreach(cell, witnesses)
-			count_witness(count, heap, height, parsed, lfirst(cell),
-						  snapshot);
-		table_close(heap, AccessShareLock);
-	}
+	foreach(cell, witnesses)
+		count_witness(count, heap, height, note, text_len, lfirst(cell),
+					  snapshot);
 	count->met = list_length(count->cosigned) >= count->needed;
-	pfree(parsed);
+	table_close(heap, AccessShareLock);
 }
 
 /* Names as an array. */
