@@ -3,9 +3,10 @@ EXTENSION = medsync
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" medsync.control)
 
 # The rooms, in the order in which one may call another.
-COMMON = src/common/wire.o src/common/json_text.o src/common/catalog.o
+COMMON = src/common/wire.o src/common/json_text.o src/common/calendar.o \
+	src/common/catalog.o
 VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/master_key.o src/vault/subject_key.o
-LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
+LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
 	src/ledger/manifest_text.o src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
@@ -13,14 +14,16 @@ LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o src/ledge
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
 PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
 	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/file.o \
-	src/proofs/export.o src/proofs/entries.o
+	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
+	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
+	src/proofs/submit.o src/proofs/audit.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
 SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql \
-	src/proofs/proofs.sql
+	src/proofs/proofs.sql src/proofs/witness.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 # The offline verifier: a program of its own, and files that it shares with
@@ -41,9 +44,9 @@ ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isol
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=medsync --encoding=UTF8
 
 # The server's headers as system headers: warnings are for our own code.
-PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CPPFLAGS = -I$(srcdir)/src -DMEDSYNC_VERSION='"$(EXTVERSION)"' -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -Wno-unused-parameter
-SHLIB_LINK = -lcrypto
+SHLIB_LINK = -lcrypto -lcurl
 EXTRA_CLEAN = src/*.bc src/*/*.bc $(VERIFY) $(VERIFY_OBJS)
 
 PG_CONFIG ?= pg_config

@@ -262,7 +262,7 @@ packages()
 {
 	local name missing=()
 
-	set -- gcc make libc6-dev libssl-dev "$@"
+	set -- gcc make libc6-dev libssl-dev libcurl4-openssl-dev "$@"
 	[ -n "$GIVEN_PG_CONFIG" ] ||
 		set -- "postgresql-$MAJOR" "postgresql-server-dev-$MAJOR" "$@"
 
