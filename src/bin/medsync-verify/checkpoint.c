@@ -201,6 +201,16 @@ compare_with_state(const MedsyncCheckpoint *checkpoint)
 		medsync_checkpoint_forked(checkpoint->root);
 }
 
+/* Is this the best one so far once more, perhaps with other cosignatures? */
+static bool
+is_best(const MedsyncCheckpoint *checkpoint)
+{
+	return have_best && best.size == checkpoint->size &&
+		best.origin_len == checkpoint->origin_len &&
+		memcmp(best.origin, checkpoint->origin, best.origin_len) == 0 &&
+		memcmp(best.root, checkpoint->root, MEDSYNC_HASH_SIZE) == 0;
+}
+
 /* Two good checkpoints of one run must not contradict each other either. */
 static void
 compare_with_best(const MedsyncCheckpoint *checkpoint)
@@ -252,8 +262,11 @@ medsync_checkpoint_check(const MedsyncOptions *options, const char *text,
 	find_signers(options, &note, checkpoint, &signers);
 	if (!check_signers(options, &note, checkpoint, &signers))
 		return false;
-	compare_with_state(checkpoint);
-	compare_with_best(checkpoint);
+	if (!is_best(checkpoint))
+	{
+		compare_with_state(checkpoint);
+		compare_with_best(checkpoint);
+	}
 	keep_if_best(text, len, checkpoint, &signers);
 	return true;
 }

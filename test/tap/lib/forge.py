@@ -9,6 +9,10 @@
                                             the public export that belongs to a
                                             private one
     forge.py entries SOURCE TARGET STEP...  a private export with other records
+    forge.py flips SOURCE DIRECTORY R       one for each byte of a record's payload,
+                                            with another bit there
+    forge.py list SOURCE                    entries: number, block, xid, operation,
+                                            table, command, ordinal
 
 KEY is a signer key file, or 64 hexadecimal digits.  Steps on the leaves of a
 log are: flip N, drop N, insert N, copy N M, swap N M, cut N, origin NAME.
@@ -394,6 +398,29 @@ def forge_entries(source, target, steps):
     write_records(target, records, digest, end, raw)
 
 
+def list_entries(source):
+    block, number = -1, 0
+    for kind, payload in read_records(source):
+        if kind == "B":
+            block += 1
+        if kind == "E":
+            xid, ordinal = struct.unpack(">QQ", payload[50:66])
+            operation, table, _, command = struct.unpack(">BIII", payload[90:103])
+            print(number, block, xid, operation, table, command, ordinal)
+            number += 1
+
+
+def write_flips(source, directory, name):
+    os.makedirs(directory)
+    records = read_records(source)
+    place = place_of(records, name)
+    kind, payload = records[place]
+    for offset in range(len(payload)):
+        records[place] = [kind, flip(payload, offset)]
+        write_records(os.path.join(directory, str(offset)), records,
+                      kind != "Z", True, [])
+
+
 def write_records(target, records, digest, end, raw):
     data = MAGIC
     for kind, payload in records:
@@ -431,6 +458,10 @@ def main():
         if len(argument) > 4:
             del leaves[int(argument[4]):]
         write_log(argument[1], argument[2], leaves, read_seed(argument[3]))
+    elif command == "flips":
+        write_flips(*argument)
+    elif command == "list":
+        list_entries(*argument)
     elif command == "entries":
         forge_entries(argument[0], argument[1], argument[2:])
     else:
