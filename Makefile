@@ -3,9 +3,10 @@ EXTENSION = medsync
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" medsync.control)
 
 # The rooms, in the order in which one may call another.
-COMMON = src/common/wire.o src/common/json_text.o src/common/catalog.o
+COMMON = src/common/wire.o src/common/json_text.o src/common/calendar.o \
+	src/common/catalog.o
 VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/master_key.o src/vault/subject_key.o
-LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
+LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
 	src/ledger/manifest_text.o src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
@@ -13,15 +14,28 @@ LEDGER = src/ledger/canonical.o src/ledger/entry.o src/ledger/merkle.o src/ledge
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
 PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
 	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/file.o \
-	src/proofs/export.o src/proofs/entries.o
+	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
+	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
+	src/proofs/submit.o src/proofs/audit.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
 SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql \
-	src/proofs/proofs.sql
+	src/proofs/proofs.sql src/proofs/witness.sql
 DATA_built = medsync--$(EXTVERSION).sql
+
+# The offline verifier: a program of its own, and files that it shares with
+# the server, compiled once more for use without one.
+VERIFY_DIR = src/bin/medsync-verify
+VERIFY = $(VERIFY_DIR)/medsync-verify
+VERIFY_SHARED = src/common/wire.c src/common/json_text.c src/vault/crypto.c \
+	src/ledger/entry.c src/ledger/merkle.c src/ledger/manifest_text.c \
+	src/proofs/note.c
+VERIFY_SHARED_OBJS = $(patsubst %.c,$(VERIFY_DIR)/shared_%.o,$(notdir $(VERIFY_SHARED)))
+VERIFY_OBJS = $(addprefix $(VERIFY_DIR)/, main.o report.o state.o checkpoint.o \
+	log.o chain.o entries.o) $(VERIFY_SHARED_OBJS)
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
 # medsync needs UTF8, whatever the cluster's default.
@@ -30,10 +44,10 @@ ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isol
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=medsync --encoding=UTF8
 
 # The server's headers as system headers: warnings are for our own code.
-PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CPPFLAGS = -I$(srcdir)/src -DMEDSYNC_VERSION='"$(EXTVERSION)"' -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -Wno-unused-parameter
-SHLIB_LINK = -lcrypto
-EXTRA_CLEAN = src/*.bc src/*/*.bc
+SHLIB_LINK = -lcrypto -lcurl
+EXTRA_CLEAN = src/*.bc src/*/*.bc $(VERIFY) $(VERIFY_OBJS)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -44,6 +58,33 @@ $(OBJS): $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h)
 
 medsync--$(EXTVERSION).sql: $(SQL_PARTS) medsync.control
 	cat $(filter %.sql,$^) > $@
+
+# The verifier.  It links PostgreSQL's frontend libraries as archives and
+# libcrypto as it is: nothing of PostgreSQL need be where it runs.
+VERIFY_COMPILE = $(CC) $(CFLAGS) -DFRONTEND -DMEDSYNC_VERSION='"$(EXTVERSION)"' $(CPPFLAGS) -c -o $@ $<
+
+all: $(VERIFY)
+
+$(VERIFY_OBJS): $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h $(srcdir)/$(VERIFY_DIR)/*.h) medsync.control
+
+$(filter-out $(VERIFY_SHARED_OBJS),$(VERIFY_OBJS)): %.o: %.c
+	$(VERIFY_COMPILE)
+
+$(foreach file,$(VERIFY_SHARED),$(eval $(VERIFY_DIR)/shared_$(basename $(notdir $(file))).o: $(file); $$(VERIFY_COMPILE)))
+
+$(VERIFY): $(VERIFY_OBJS)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport -lcrypto -o $@
+
+.PHONY: install-verify uninstall-verify
+install: install-verify
+install-verify: $(VERIFY)
+	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1'
+	$(INSTALL_PROGRAM) $(VERIFY) '$(DESTDIR)$(bindir)/medsync-verify'
+	$(INSTALL_DATA) $(srcdir)/$(VERIFY_DIR)/medsync-verify.1 '$(DESTDIR)$(mandir)/man1/medsync-verify.1'
+
+uninstall: uninstall-verify
+uninstall-verify:
+	rm -f '$(DESTDIR)$(bindir)/medsync-verify' '$(DESTDIR)$(mandir)/man1/medsync-verify.1'
 
 .PHONY: check-tap check-pgtap fuzz-replay fuzz bench-quick indent
 
@@ -68,4 +109,4 @@ bench-quick:
 
 # Needs pgindent and pg_bsd_indent (Debian: pg-bsd-indent); by hand only.
 indent:
-	pgindent --typedefs=typedefs.list $(wildcard src/*.[ch] src/*/*.[ch])
+	pgindent --typedefs=typedefs.list $(wildcard src/*.[ch] src/*/*.[ch] src/bin/*/*.[ch])

@@ -262,7 +262,7 @@ packages()
 {
 	local name missing=()
 
-	set -- gcc make libc6-dev libssl-dev "$@"
+	set -- gcc make libc6-dev libssl-dev libcurl4-openssl-dev "$@"
 	[ -n "$GIVEN_PG_CONFIG" ] ||
 		set -- "postgresql-$MAJOR" "postgresql-server-dev-$MAJOR" "$@"
 
@@ -351,6 +351,8 @@ make_installation()
 	link_entries "$lib" "$new$lib"
 	link_entries "$share" "$new$share" extension
 	link_entries "$share/extension" "$new$share/extension"
+	dir=$new$("$real" --mandir)
+	[ ! -L "$dir" ] || rm "$dir"		# we install a page of our own
 	for dir in includedir pkgincludedir includedir-server libdir
 	do
 		dir=$("$real" --$dir)

@@ -194,7 +194,7 @@ say "${BOLD}medsync tests${PLAIN}"
 say
 
 begin "packages"
-packages perl python3 libipc-run-perl \
+packages perl python3 openssl openssh-client libipc-run-perl \
 	"postgresql-$MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl \
 	"postgresql-$MAJOR-pgaudit" "postgresql-$MAJOR-tablelog" \
 	$([ "$HEAVY" = 0 ] || echo clang libclang-rt-dev)
@@ -233,6 +233,32 @@ else
 	prove pgtap $(( 200 * SCALE )) "${AS_USER[@]}" pg_prove --timer \
 		--psql-bin "$BIN/psql" -d medsync_pgtap "$SOURCE"/test/pgtap/*.sql
 fi
+
+# Built once and kept, in the cache of whoever runs the tests.  TAP tests that
+# need one skip where there is no Go.
+foreign_verifiers()
+{
+	local home=${HOME:-/nonexistent} status
+
+	if [ -z "${MEDSYNC_FOREIGN_DIR:-}" ]
+	then
+		[ "$(id -u)" != 0 ] || home=$(getent passwd "$("${AS_USER[@]}" id -u)" | cut -d: -f6)
+		MEDSYNC_FOREIGN_DIR=$home/.cache/medsync-foreign
+		"${AS_USER[@]}" mkdir -p "$MEDSYNC_FOREIGN_DIR/bin" 2>/dev/null ||
+			MEDSYNC_FOREIGN_DIR=$ROOM/foreign
+	fi
+	export MEDSYNC_FOREIGN_DIR
+	logged foreign 1300 "${AS_USER[@]}" bash "$SOURCE/test/foreign/build.sh"
+	status=$?
+	case $status in
+		0) finish "in $MEDSYNC_FOREIGN_DIR" ;;
+		3|4) finish "their tests skip: $(sed -n '$s/^foreign verifiers: //p' "$LOG/foreign.log")" ;;
+		*) count 0 1; failures "$LOG/foreign.log" ;;
+	esac
+}
+
+begin "foreign verifiers"
+foreign_verifiers
 
 begin "TAP"
 if [ "$(how_many "$SOURCE"/test/tap/*.pl)" = 0 ]

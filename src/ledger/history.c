@@ -57,6 +57,7 @@
 #include "ledger/image.h"
 #include "ledger/order.h"
 #include "ledger/render.h"
+#include "ledger/history.h"
 #include "ledger/row.h"
 #include "ledger/track.h"
 
@@ -132,6 +133,7 @@ typedef struct History
 	int64		block_first;
 	int64		block_end;
 	TimestampTz until;			/* as_of */
+	MedsyncNewestEntry *newest; /* medsync_history_newest() */
 } History;
 
 /* A row as it is shown */
@@ -1111,11 +1113,11 @@ find_indexes(History *history, int64 size, int64 *count)
 }
 
 static void
-read_sealed(History *history, int64 index, int64 count)
+read_sealed(History *history, int64 index, int64 count,
+			MedsyncWalkCallback callback)
 {
 	history->index = index;
-	if (!medsync_order_read(&history->walk, index, count, history_entry,
-							history))
+	if (!medsync_order_read(&history->walk, index, count, callback, history))
 		ledger_is_damaged("Sealed entries are missing.");
 }
 
@@ -1124,7 +1126,7 @@ read_sealed(History *history, int64 index, int64 count)
  * name, and out of the rest those that carry its key.
  */
 static void
-read_row(History *history, Jsonb *key)
+read_row(History *history, Jsonb *key, MedsyncWalkCallback callback)
 {
 	MedsyncBlock *last = medsync_block_last(history->walk.snapshot);
 	int64		size = last ? last->first_index + last->entry_count : 0;
@@ -1141,10 +1143,10 @@ read_row(History *history, Jsonb *key)
 	indexes = find_indexes(history, size, &count);
 	for (i = 0; i < count; i++)
 		if (i == 0 || indexes[i] != indexes[i - 1])
-			read_sealed(history, indexes[i], 1);
-	read_sealed(history, tail, size - tail);
+			read_sealed(history, indexes[i], 1, callback);
+	read_sealed(history, tail, size - tail, callback);
 	read_unsealed(history, medsync_lines(&history->walk, history->era),
-				  history_entry);
+				  callback);
 }
 
 /* medsync.history() */
@@ -1169,7 +1171,7 @@ medsync_history(PG_FUNCTION_ARGS)
 	history->by_key = !PG_ARGISNULL(1);
 	medsync_act_as_table_owner(history->rel, &caller);
 	if (history->by_key)
-		read_row(history, PG_GETARG_JSONB_P(1));
+		read_row(history, PG_GETARG_JSONB_P(1), history_entry);
 	else
 		read_ledger(history, history_entry);
 	medsync_act_as_caller(&caller);
@@ -1177,6 +1179,44 @@ medsync_history(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
 	return (Datum) 0;
+}
+
+/* ---- the newest entry of one row, for other rooms ---- */
+
+/* Called for every entry that is read: the last one of the row stays. */
+static void
+note_newest(void *arg, const MedsyncWalkEntry *item)
+{
+	History    *history = arg;
+	HistoryTable *table = find_table(history, item->entry->table);
+	int64		index = history->index;
+
+	CHECK_FOR_INTERRUPTS();
+	if (index >= 0)
+		history->index++;
+	if (table == NULL || !entry_is_wanted(history, table, item->entry))
+		return;
+	history->newest->found = true;
+	history->newest->index = index;
+}
+
+/*
+ * Which entry is the newest of a row?  The caller's rights are checked as
+ * for history().
+ */
+void
+medsync_history_newest(Oid relid, Jsonb *key, MedsyncNewestEntry *newest)
+{
+	MedsyncIdentity caller;
+	History    *history = begin_history(relid);
+
+	memset(newest, 0, sizeof(MedsyncNewestEntry));
+	history->by_key = true;
+	history->newest = newest;
+	medsync_act_as_table_owner(history->rel, &caller);
+	read_row(history, key, note_newest);
+	medsync_act_as_caller(&caller);
+	end_history(history);
 }
 
 /* ---- as_of() ---- */

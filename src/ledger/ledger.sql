@@ -153,8 +153,8 @@ CREATE TABLE medsync._lookup (
 ) WITH (toast_tuple_target = 8160);
 REVOKE ALL ON TABLE medsync._lookup FROM PUBLIC;
 ALTER TABLE medsync._lookup ALTER COLUMN postings SET STORAGE EXTERNAL;
-COMMENT ON TABLE medsync._lookup IS 'Which entries are about a row or a subject, for each full segment of 65,536 entries; follows from the journal';
-COMMENT ON COLUMN medsync._lookup.kind IS 'r: by row key, s: by subject key id';
+COMMENT ON TABLE medsync._lookup IS 'Which entries are about a row or a subject, or announce a manifest, for each full segment of 65,536 entries; follows from the journal';
+COMMENT ON COLUMN medsync._lookup.kind IS 'r: by row key, s: by subject key id, m: ddl entries by table number and manifest version';
 COMMENT ON COLUMN medsync._lookup.segment IS 'Index of the first entry, divided by 65,536';
 COMMENT ON COLUMN medsync._lookup.chunk IS 'From 0';
 COMMENT ON COLUMN medsync._lookup.postings IS 'Sorted pairs: first 8 bytes of the key, offset in the segment';

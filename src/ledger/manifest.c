@@ -78,12 +78,12 @@ medsync_manifest_parse(const char *content)
 	return manifest;
 }
 
-/* Load one version as it stands now (not MVCC); NULL when there is none. */
-MedsyncManifest *
-medsync_manifest_load(uint32 table, uint32 version)
+/* The text of a manifest as it is stored, palloc'd; NULL: it is not there. */
+char *
+medsync_manifest_content(uint32 table, uint32 version)
 {
 	Relation	heap = medsync_open("_manifest", AccessShareLock);
-	MedsyncManifest *manifest = NULL;
+	char	   *content = NULL;
 	MedsyncScan scan;
 	ScanKeyData keys[2];
 	HeapTuple	tuple;
@@ -97,16 +97,25 @@ medsync_manifest_load(uint32 table, uint32 version)
 	if (tuple != NULL)
 	{
 		bool		isnull;
-		Datum		content = heap_getattr(tuple, Anum_manifest_content,
-										   RelationGetDescr(heap), &isnull);
+		Datum		datum = heap_getattr(tuple, Anum_manifest_content,
+										 RelationGetDescr(heap), &isnull);
 
 		if (isnull)
 			malformed_manifest();
-		manifest = medsync_manifest_parse(TextDatumGetCString(content));
+		content = TextDatumGetCString(datum);
 	}
 	medsync_scan_end(&scan);
 	table_close(heap, AccessShareLock);
-	return manifest;
+	return content;
+}
+
+/* Read a manifest; NULL: it is not there. */
+MedsyncManifest *
+medsync_manifest_load(uint32 table, uint32 version)
+{
+	char	   *content = medsync_manifest_content(table, version);
+
+	return content ? medsync_manifest_parse(content) : NULL;
 }
 
 /* Write or rewrite the _table row of a manifest. */

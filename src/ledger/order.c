@@ -118,6 +118,8 @@ medsync_lookup_begin(MedsyncLookupBuilder *builder, int64 first_index,
 	builder->covered_from = first_index;
 	builder->rows = palloc(sizeof(MedsyncPosting) * MEDSYNC_SEGMENT);
 	builder->subjects = palloc(sizeof(MedsyncPosting) * MEDSYNC_SEGMENT);
+	builder->manifest_room = 16;
+	builder->manifests = palloc(sizeof(MedsyncPosting) * builder->manifest_room);
 }
 
 static void
@@ -134,6 +136,32 @@ add_posting(MedsyncPosting *postings, int *count, const uint8 *key,
 	(*count)++;
 }
 
+/* The key under which a manifest's ddl entry is looked up; 8 bytes. */
+void
+medsync_lookup_manifest_key(uint32 table, uint32 version, uint8 *key)
+{
+	medsync_wire_store_u32(key, table);
+	medsync_wire_store_u32(key + 4, version);
+}
+
+/* A ddl entry joins the postings; they are few, so room is made for them. */
+static void
+add_manifest(MedsyncLookupBuilder *builder, int64 index,
+			 const MedsyncEntry *entry)
+{
+	uint8		key[8];
+
+	if (builder->manifest_count == builder->manifest_room)
+	{
+		builder->manifest_room *= 2;
+		builder->manifests = repalloc(builder->manifests,
+									  sizeof(MedsyncPosting) *
+									  builder->manifest_room);
+	}
+	medsync_lookup_manifest_key(entry->table, entry->manifest, key);
+	add_posting(builder->manifests, &builder->manifest_count, key, index);
+}
+
 /* Note one entry under its row key and its subject. */
 void
 medsync_lookup_add(MedsyncLookupBuilder *builder, int64 index,
@@ -144,6 +172,8 @@ medsync_lookup_add(MedsyncLookupBuilder *builder, int64 index,
 	if (entry->fields & MEDSYNC_HAS_KEY_ID)
 		add_posting(builder->subjects, &builder->subject_count,
 					entry->key_id, index);
+	if (entry->operation == MEDSYNC_OP_DDL)
+		add_manifest(builder, index, entry);
 }
 
 static void
@@ -178,7 +208,10 @@ medsync_lookup_finish_segment(MedsyncLookupBuilder *builder, int64 segment)
 				   builder->row_count);
 	write_postings(builder, MEDSYNC_LOOKUP_SUBJECT, segment,
 				   builder->subjects, builder->subject_count);
+	write_postings(builder, MEDSYNC_LOOKUP_MANIFEST, segment,
+				   builder->manifests, builder->manifest_count);
 	builder->row_count = builder->subject_count = 0;
+	builder->manifest_count = 0;
 	builder->covered_from = (segment + 1) * MEDSYNC_SEGMENT;
 }
 

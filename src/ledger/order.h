@@ -15,6 +15,7 @@
 #define MEDSYNC_POSTING_SIZE	10	/* first 8 bytes of the key, offset (2) */
 #define MEDSYNC_LOOKUP_ROW		'r'
 #define MEDSYNC_LOOKUP_SUBJECT	's'
+#define MEDSYNC_LOOKUP_MANIFEST	'm'
 
 /* attributes of _block_order */
 enum
@@ -72,6 +73,9 @@ typedef struct MedsyncLookupBuilder
 	int			row_count;
 	MedsyncPosting *subjects;
 	int			subject_count;
+	MedsyncPosting *manifests;
+	int			manifest_count;
+	int			manifest_room;
 } MedsyncLookupBuilder;
 
 extern void medsync_order_begin(MedsyncOrderBuilder *builder,
@@ -86,6 +90,8 @@ extern void medsync_lookup_begin(MedsyncLookupBuilder *builder,
 								 void *arg);
 extern void medsync_lookup_add(MedsyncLookupBuilder *builder, int64 index,
 							   const MedsyncEntry *entry);
+extern void medsync_lookup_manifest_key(uint32 table, uint32 version,
+										uint8 *key);
 extern void medsync_lookup_finish_segment(MedsyncLookupBuilder *builder,
 										  int64 segment);
 

@@ -22,6 +22,7 @@
 #include "ledger/order.h"
 #include "proofs/checkpoint.h"
 #include "proofs/tiles.h"
+#include "proofs/witness.h"
 
 PG_FUNCTION_INFO_V1(medsync_leaf);
 PG_FUNCTION_INFO_V1(medsync_prove_inclusion);
@@ -34,6 +35,8 @@ medsync_proofs_init(void)
 {
 	medsync_signer_init();
 	medsync_checkpoint_init();
+	medsync_audit_init();
+	medsync_witness_init();
 }
 
 static bytea *

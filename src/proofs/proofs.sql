@@ -30,6 +30,7 @@ CREATE TABLE medsync._cosignature (
 	line pg_catalog.text NOT NULL,
 	CONSTRAINT _cosignature_pkey PRIMARY KEY (height, witness)
 );
+CREATE INDEX _cosignature_witness_idx ON medsync._cosignature (witness, height);
 REVOKE ALL ON TABLE medsync._cosignature FROM PUBLIC;
 COMMENT ON TABLE medsync._cosignature IS 'What witnesses signed of the notes in _checkpoint';
 COMMENT ON COLUMN medsync._cosignature.height IS 'Of the block';
@@ -174,6 +175,41 @@ REVOKE ALL ON FUNCTION medsync._entries(pg_catalog.int8) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION medsync._entries(pg_catalog.int8) TO medsync_auditor;
 COMMENT ON FUNCTION medsync._entries(pg_catalog.int8) IS
 	'The records of export_entries() and the entries that are not sealed yet, for medsync-verify';
+
+-- ------------------------------------------------------------------
+-- proofs: receipts
+-- ------------------------------------------------------------------
+
+CREATE FUNCTION medsync.receipt(
+	relation pg_catalog.regclass,
+	key pg_catalog.jsonb)
+	RETURNS pg_catalog.text
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_receipt_of_row';
+REVOKE ALL ON FUNCTION medsync.receipt(pg_catalog.regclass, pg_catalog.jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.receipt(pg_catalog.regclass, pg_catalog.jsonb) TO medsync_auditor;
+COMMENT ON FUNCTION medsync.receipt(pg_catalog.regclass, pg_catalog.jsonb) IS
+	'A proof, for outsiders, of the newest version of a row (C2SP tlog-proof)';
+
+CREATE FUNCTION medsync.receipt(entry_index pg_catalog.int8)
+	RETURNS pg_catalog.text
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_receipt_of_entry';
+REVOKE ALL ON FUNCTION medsync.receipt(pg_catalog.int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION medsync.receipt(pg_catalog.int8) TO medsync_auditor;
+COMMENT ON FUNCTION medsync.receipt(pg_catalog.int8) IS
+	'A proof, for outsiders, of an entry and of the row version that it brought (C2SP tlog-proof)';
+
+CREATE FUNCTION medsync.verify_receipt(
+	receipt pg_catalog.text,
+	verifier_key pg_catalog.text,
+	OUT verdict pg_catalog.text,
+	OUT detail pg_catalog.text)
+	RETURNS record
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'medsync_verify_receipt';
+COMMENT ON FUNCTION medsync.verify_receipt(pg_catalog.text, pg_catalog.text) IS
+	'Is this a receipt of the log with that verifier key?  Verdict valid, or what is wrong';
 
 -- ------------------------------------------------------------------
 -- proofs: views

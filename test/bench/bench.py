@@ -18,6 +18,7 @@ import ctypes
 import glob
 import os
 import pwd
+import random
 import re
 import select
 import shutil
@@ -583,7 +584,8 @@ WORKLOADS = [
 ]
 # What --only takes beside the names of workloads
 EXTRA = {"rates": "sealing and verification of a large table",
-         "open": "seal() while one transaction stays open"}
+         "open": "seal() while one transaction stays open",
+         "proofs": "proofs, receipts, signing, export, offline verification"}
 
 
 # ---------------------------------------------------------------------------
@@ -601,6 +603,9 @@ class Bench:
         self.transactions = options.transactions
         self.results = {}       # (workload, variant) -> {round: measurement}
         self.rates = []         # lines of the report on seal and verify
+        self.proof_rates = []   # the same on export and offline verification
+        self.latencies = []     # (entries, {what: milliseconds of each call})
+        self.signed = {}        # "signed", "unsigned" -> milliseconds of seals
         self.measured = {}      # name -> figure, for the goals
         self.failures = []
         self.clusters = {}
@@ -847,14 +852,15 @@ class Bench:
         finally:
             session.close()
 
-    def rate_line(self, title, runs, name):
+    def rate_line(self, title, runs, name, lines=None):
+        lines = self.rates if lines is None else lines
         seconds = statistics.median(m["seconds"] for m in runs)
         cpu = statistics.median(m["cpu"] for m in runs)
         count = runs[0]["changes"]
         self.measured[name] = count / cpu
-        self.rates.append((title, f"{seconds:.2f} s", f"{cpu:.2f} s",
-                           f"{count / cpu / 1e6:.2f} M/s",
-                           f"{max(m['peak'] for m in runs) / 1024:.0f} MB"))
+        lines.append((title, f"{seconds:.2f} s", f"{cpu:.2f} s",
+                      f"{count / cpu / 1e6:.2f} M/s",
+                      f"{max(m['peak'] for m in runs) / 1024:.0f} MB"))
         say(f"[rates] {title}: {seconds:.2f} s, {cpu:.2f} s CPU, "
             f"{count / cpu / 1e6:.2f} M/s")
 
@@ -909,6 +915,182 @@ class Bench:
         except Failure as failure:
             self.fail(f"{variant.title}, seal while open", failure)
 
+    # -- proofs ---------------------------------------------------------------
+
+    def prove(self):
+        """A ledger that grows: what proofs and receipts take at each size,
+        and at the last one signing, export and offline verification."""
+        variant = next((v for v in self.variants if v.name == "full"),
+                       next(v for v in self.variants if v.ours))
+        sizes = self.options.proof_sizes
+        try:
+            table = Table(self, variant, "bench_proofs",
+                          min(sizes[-1], 100000))
+            for size in sizes:
+                self.grow(table, size)
+                self.latency_of(table, size)
+            self.export(table, sizes[-1])
+            self.signing(table)
+            table.check()
+            table.drop()
+        except Failure as failure:
+            self.fail(f"{variant.title}, proofs", failure)
+
+    def grow(self, table, size):
+        """Rows until the ledger has so many sealed entries."""
+        session = table.session("-c synchronous_commit=off")
+        missing = size - table.ledger_size()
+        while missing > 0:
+            count = min(missing, 100000)
+            session.query(f"{INSERT_SELECT} LIMIT {count}")
+            table.did(count, count)
+            missing -= count
+        session.close()
+        found = table.ledger_size()
+        if found != size:
+            raise Failure(f"{size} entries wanted, {found} sealed")
+
+    def latency_of(self, table, size):
+        """Calls one by one, each of other entries, as a client sees them."""
+        chance = random.Random(size)
+        session = table.cluster.session(table.name, "postgres")
+        key = session.value("SELECT medsync.verifier_key()")
+        receipt = "SELECT medsync.receipt("
+        calls = {
+            "nothing": lambda: "SELECT 1",
+            "inclusion": lambda: "SELECT medsync.prove_inclusion("
+            f"{chance.randrange(size)})",
+            "consistency": lambda: "SELECT medsync.prove_consistency("
+            f"{chance.randrange(1, size)})",
+            "receipt_at": lambda: f"{receipt}{chance.randrange(size)})",
+            "receipt": lambda: f"{receipt}'bench.t', '{{\"id\": "
+            f"{chance.randrange(1, table.live + 1)}}}')",
+        }
+        found = {}
+        for name, make in calls.items():
+            found[name], values = self.one_by_one(
+                session, [make() for _ in range(self.options.calls)])
+            if None in values:
+                raise Failure(f"{name}: NULL")
+        receipts = values
+        found["verify"], values = self.one_by_one(session, [
+            f"SELECT verdict FROM medsync.verify_receipt($r${text}$r$, "
+            f"'{key}')" for text in receipts])
+        if set(values) != {"valid"}:
+            raise Failure(f"verify_receipt() said {sorted(set(values))}")
+        session.close()
+        found["bytes"] = [len(text.encode()) for text in receipts]
+        self.latencies.append((size, found))
+        say(f"[proofs] {size:,} entries: " + ", ".join(
+            f"{name} {statistics.median(m):.3f}" for name, m in found.items()
+            if name != "bytes") + " ms")
+
+    @staticmethod
+    def one_by_one(session, statements):
+        """Milliseconds of each, and the values that they gave."""
+        times, values = [], []
+        for sql in statements:
+            start = time.perf_counter()
+            values.append(session.value(sql))
+            times.append((time.perf_counter() - start) * 1000)
+        return times, values
+
+    def export(self, table, size):
+        """The public and the private export, and the program that checks
+        them from outside."""
+        home = table.cluster.home
+        log, file = os.path.join(home, "log-export"), \
+            os.path.join(home, "entries-export")
+        key = os.path.join(self.directory, "key")
+        with open(key, "w") as f:
+            f.write(table.owner.value("SELECT medsync.verifier_key()") + "\n")
+
+        _, public = self.alone(table, f"SELECT medsync.export('{log}')")
+        _, private = self.alone(table,
+                                f"SELECT medsync.export_entries('{file}')")
+        self.proof_rate(f"export(), {directory_size(log) / size:.0f} B an "
+                        "entry", size, public)
+        self.proof_rate("export_entries(), "
+                        f"{os.path.getsize(file) / size:.0f} B an entry",
+                        size, private)
+        for title, arguments in (
+                ("medsync-verify log", ["log", log]),
+                ("medsync-verify entries", ["entries", file, "--log", log])):
+            self.proof_rate(title, size, self.outside(
+                "medsync-verify", *arguments, "--key", key))
+
+        # what a nightly export of a day's entries takes
+        session = table.session("-c synchronous_commit=off")
+        more = min(10000, size)
+        session.query(f"{INSERT_SELECT} LIMIT {more}")
+        session.close()
+        table.did(more, more)
+        table.ledger_size()
+        _, again = self.alone(table, f"SELECT medsync.export('{log}')")
+        self.proof_rate("export() of more into the same directory", more,
+                        again)
+        shutil.rmtree(log)
+        os.unlink(file)
+
+    def proof_rate(self, title, count, m):
+        m["changes"] = count
+        self.record(title, "", m)
+        self.rate_line(f"{title}, {count:,} entries", [m], title,
+                       self.proof_rates)
+
+    def outside(self, program, *arguments):
+        """A program that is no server; status 0 is expected of it."""
+        path = os.path.join(self.server.bin, program)
+        with tempfile.TemporaryFile("w+", dir=self.directory) as output:
+            start = time.perf_counter()
+            try:
+                child = subprocess.Popen(
+                    [path, *arguments], stdin=subprocess.DEVNULL,
+                    stdout=output, stderr=subprocess.STDOUT)
+            except OSError as error:
+                raise Failure(f"{path}: {error.strerror}")
+            _, status, usage = os.wait4(child.pid, 0)
+            seconds = time.perf_counter() - start
+            child.returncode = os.waitstatus_to_exitcode(status)
+            if child.returncode:
+                output.seek(0)
+                raise Failure(f"{program} {arguments[0]} ended with "
+                              f"{child.returncode}: {output.read(2000)}")
+        return dict(seconds=seconds, cpu=usage.ru_utime + usage.ru_stime,
+                    peak=usage.ru_maxrss)
+
+    def signing(self, table):
+        """seal() of one entry, signed and not: without its key file a block
+        stays unsigned."""
+        session = table.cluster.session(table.name, "postgres",
+                                        "-c client_min_messages=error")
+        admin = table.cluster.admin
+        admin.query("LOAD 'medsync'")
+        found = {"signed": [], "unsigned": []}
+        for step in range(2 * self.options.signing_rounds):
+            name = "unsigned" if step % 2 else "signed"
+            if step % 2:
+                admin.query("ALTER SYSTEM SET medsync.signer_key_file = "
+                            "'/nonexistent/medsync_signer.key'")
+            else:
+                admin.query("ALTER SYSTEM RESET medsync.signer_key_file")
+            admin.query("SELECT pg_reload_conf()")
+            time.sleep(0.2)         # until it has reached the session
+            session.query("SELECT 1")
+            for _ in range(self.options.calls // 50 + 1):
+                session.query(f"{INSERT_SELECT} LIMIT 1")
+                table.did(1, 1)
+                start = time.perf_counter()
+                session.query("SELECT * FROM medsync.seal()")
+                found[name].append((time.perf_counter() - start) * 1000)
+            count = session.value(
+                "SELECT count(note) FROM (SELECT note FROM medsync.checkpoint "
+                "ORDER BY height DESC LIMIT 1) AS newest")
+            if count != ("0" if step % 2 else "1"):
+                raise Failure(f"the last block should be {name}")
+        session.close()
+        self.signed = found
+
     # -- figures --------------------------------------------------------------
 
     def median(self, workload, variant, key):
@@ -941,6 +1123,8 @@ class Bench:
             self.report_workloads()
         if self.rates or ("seal", "hash") in self.results:
             self.report_rates()
+        if self.latencies:
+            self.report_proofs()
         if any(v.ours for v in self.variants):
             self.report_goals()
         for line in self.skipped:
@@ -1033,6 +1217,35 @@ class Bench:
         table_out(("", "time", "CPU", "a second and core", "private memory"),
                   rows + self.rates)
 
+    def report_proofs(self):
+        print("\n## Proofs\n\nMilliseconds of one statement: median "
+              "(99th percentile).\n")
+        rows = []
+        for size, found in self.latencies:
+            low, high = min(found["bytes"]), max(found["bytes"])
+            rows.append((f"{size:,}", *(
+                spread(found[name]) for name in
+                ("nothing", "inclusion", "consistency", "receipt_at",
+                 "receipt", "verify")),
+                f"{statistics.median(found['bytes']):.0f} "
+                f"({low} to {high})"))
+            self.measured["proof"] = max(
+                statistics.median(found[name])
+                for name in ("inclusion", "consistency"))
+        table_out(("entries", "empty statement", "prove_inclusion()",
+                   "prove_consistency()", "receipt(entry)",
+                   "receipt(table, key)", "verify_receipt()",
+                   "receipt, bytes"), rows)
+        if self.proof_rates:
+            print("\n## Export and verification from outside\n")
+            table_out(("", "time", "CPU", "a second and core",
+                       "private memory"), self.proof_rates)
+        if self.signed:
+            print("\n## Signing\n\nseal() of one entry, milliseconds: "
+                  "median (99th percentile).\n")
+            table_out(("", "seal()"), [(name, spread(times)) for name, times
+                                       in self.signed.items()])
+
     def report_goals(self):
         """The goals of the design, beside what was measured."""
         rows = []
@@ -1093,6 +1306,9 @@ class Bench:
                      must, aim, value, value and f"{value:.0f} B", unit=" B")
         goal("seal() while one transaction stays open, CPU per entry, "
              "last / first", 1.25, 1.1, self.measured.get("open"))
+        if self.latencies:
+            goal(f"a proof, {self.latencies[-1][0]:,} entries", 1.0, 1.0,
+                 self.measured.get("proof"), unit=" ms")
         print("\n## Goals\n")
         table_out(("work", "must", "aim", "measured", ""), rows)
 
@@ -1118,6 +1334,8 @@ class Bench:
             self.seal_and_verify()
         if self.wants("open"):
             self.seal_while_open()
+        if self.wants("proofs"):
+            self.prove()
         self.report()
         return 1 if self.failures else 0
 
@@ -1128,6 +1346,18 @@ class Bench:
 
 def number(value):
     return "" if value is None else f"{value:.2f}"
+
+
+def spread(values):
+    """Median and 99th percentile."""
+    ordered = sorted(values)
+    return f"{statistics.median(ordered):.2f} " \
+        f"({ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]:.2f})"
+
+
+def directory_size(path):
+    return sum(os.path.getsize(os.path.join(where, name))
+               for where, _, files in os.walk(path) for name in files)
 
 
 def table_out(head, rows, left=1):
@@ -1195,6 +1425,14 @@ def names(allowed):
     return check
 
 
+def sizes(text):
+    """Ascending numbers; a ledger has two entries before the first row."""
+    found = [int(size) for size in text.split(",")]
+    if found != sorted(set(found)) or found[0] < 10:
+        raise argparse.ArgumentTypeError("10 or more, ascending")
+    return found
+
+
 def parse():
     parser = argparse.ArgumentParser(
         prog="test/bench/run", description="Measure what tracking costs.",
@@ -1222,6 +1460,11 @@ def parse():
         help="rows of the table that is verified (1000000)")
     add("--open-entries", type=int, metavar="N",
         help="entries that pass while a transaction stays open (1000000)")
+    add("--proof-sizes", type=sizes, metavar="N,..", help="entries of the "
+        "ledger when proofs are measured (10000,100000,1000000)")
+    add("--heavy", action="store_true", help="proofs at 10000000 entries too")
+    add("--calls", type=int, metavar="N", help="calls of each function that "
+        "gives or checks a proof (1000)")
     add("--csv", metavar="FILE", help="write every measurement")
     add("--shared-buffers", metavar="SIZE", help="of the clusters (1GB)")
     add("--dir", metavar="DIR", help="where the clusters are made (TMPDIR or "
@@ -1233,14 +1476,19 @@ def parse():
         help="copy the servers' logs there when something fails")
     options = parser.parse_args()
     usual = dict(rounds=5, transactions=8000, bulk=100000, patients=1000,
-                 rows=1000000, open_entries=1000000, shared_buffers="1GB")
+                 rows=1000000, open_entries=1000000, shared_buffers="1GB",
+                 proof_sizes=[10000, 100000, 1000000], calls=1000,
+                 signing_rounds=5)
     quick = dict(rounds=1, transactions=20, bulk=2000, patients=200,
-                 rows=4000, open_entries=4800, shared_buffers="64MB")
+                 rows=4000, open_entries=4800, shared_buffers="64MB",
+                 proof_sizes=[300, 3000], calls=20, signing_rounds=1)
     for key, value in (quick if options.quick else usual).items():
-        if getattr(options, key) is None:
+        if getattr(options, key, None) is None:
             setattr(options, key, value)
+    if options.heavy:
+        options.proof_sizes.append(10000000)
     for key in ("rounds", "transactions", "bulk", "patients", "rows",
-                "open_entries"):
+                "open_entries", "calls"):
         if getattr(options, key) < 1:
             parser.error(f"--{key.replace('_', '-')} must be at least 1")
     return options

@@ -453,10 +453,15 @@ def lookup_rows(entries):
     rows = {}
     for segment in range(len(entries) // SEGMENT):
         part = entries[segment * SEGMENT:(segment + 1) * SEGMENT]
-        for kind in "rs":
+        for kind in "rsm":
             postings = []
             for offset, e in enumerate(part):
-                key = e.row_key if kind == "r" else e.key_id if e.fields & HAS_KEY_ID else None
+                if kind == "r":
+                    key = e.row_key
+                elif kind == "s":
+                    key = e.key_id if e.fields & HAS_KEY_ID else None
+                else:
+                    key = u32(e.table) + u32(e.manifest) if e.operation == DDL else None
                 if key is not None:
                     postings.append(key[:8] + u16(offset))
             postings.sort()

@@ -190,7 +190,8 @@ compare_with_state(const MedsyncCheckpoint *checkpoint)
 							   pnstrdup(checkpoint->origin,
 										checkpoint->origin_len),
 							   "The log has another origin than the remembered checkpoint. If it was changed on purpose, begin a new state file.");
-	else if (checkpoint->size < old->size)
+	else if (checkpoint->size < old->size &&
+			 (!have_best || best.size < old->size))
 		medsync_report_finding(MEDSYNC_ERROR, "truncated", MEDSYNC_NO_PLACE,
 							   medsync_number(old->size),
 							   medsync_number(checkpoint->size),

@@ -30,8 +30,6 @@
 #define MEDSYNC_EXIT_FINDINGS		1
 #define MEDSYNC_EXIT_NOT_CHECKED	2
 
-#define MEDSYNC_RECORD_MAX			(64 * 1024 * 1024)	/* bytes of a record's payload */
-
 typedef enum MedsyncMode
 {
 	MEDSYNC_MODE_NONE,			/* not known yet */
@@ -102,6 +100,8 @@ extern void medsync_report_finding(MedsyncSeverity severity,
 								   const char *verdict, MedsyncPlace place,
 								   const char *expected, const char *found,
 								   const char *detail,...) pg_attribute_printf(6, 7);
+extern void medsync_report_signer(int64 index,
+								  const MedsyncVerifierKey *key);
 extern int	medsync_report_end(void);	/* the exit status */
 pg_noreturn extern void medsync_cannot_check(const char *format,...) pg_attribute_printf(1, 2);
 extern void medsync_progress(const char *what, int64 done, int64 total);	/* total 0: unknown */
@@ -158,13 +158,22 @@ extern bool medsync_signed_by_log(const MedsyncOptions *options,
 typedef struct MedsyncLog
 {
 	const char *directory;
+	int			fd;				/* of the directory */
 	MedsyncCheckpoint checkpoint;
-	bool		holds;			/* tiles give the checkpoint's root */
+	bool		holds;			/* every file is what the checkpoint's root says */
 	MedsyncTileReader tiles;
+
+	/* log.c alone */
+	bool		gave_up;		/* too much is missing to go on looking */
+	uint64		missing_from;	/* a stretch of missing entries */
+	uint64		missing_count;	/* 0: there is none */
+	char		missing_problem[128];	/* of its first file */
+	char		problem[128];	/* of the file read last */
 } MedsyncLog;
 
 extern bool medsync_log_open(const MedsyncOptions *options, MedsyncLog *log);
 extern void medsync_log_verify(MedsyncLog *log);
+extern bool medsync_log_edges(MedsyncLog *log, uint64 size, MedsyncTree *tree);	/* the tree as it was at a size */
 
 /* ---- entries.c: records of a private export, or of a server ---- */
 

@@ -25,6 +25,7 @@
 #include "portability/instr_time.h"
 
 #define FINDINGS_SHOWN_MAX	10000	/* further ones are only counted */
+#define SIGNERS_SHOWN_MAX	1000
 #define SHOWN_TEXT_MAX		8192	/* bytes of one field as text */
 
 static const char *const severity_names[] = {
@@ -53,6 +54,8 @@ static const MedsyncOptions *report_options;
 static bool report_open = false;	/* begun, and not ended */
 static StringInfoData json_findings;
 static int64 findings_shown = 0;
+static StringInfoData signers;	/* text or JSON, as the options say */
+static int	signers_shown = 0;
 static char *failure = NULL;	/* why nothing could be checked */
 static instr_time started;
 static time_t progress_shown_at;
@@ -325,6 +328,30 @@ medsync_report_finding(MedsyncSeverity severity, const char *verdict,
 	findings_shown++;
 }
 
+/* An entry names a key that signs for the log. */
+void
+medsync_report_signer(int64 index, const MedsyncVerifierKey *key)
+{
+	StringInfoData text;
+
+	if (signers_shown == SIGNERS_SHOWN_MAX)
+		return;
+	initStringInfo(&text);
+	medsync_vkey_write(&text, key);
+	if (report_options->json)
+	{
+		appendStringInfo(&signers, "%s{\"entry_index\": " INT64_FORMAT ", \"key\": ",
+						 signers_shown > 0 ? ", " : "", index);
+		medsync_json_string(&signers, text.data, text.len);
+		appendStringInfoChar(&signers, '}');
+	}
+	else
+		appendStringInfo(&signers, "signer: entry " INT64_FORMAT ", %s\n",
+						 index, text.data);
+	pfree(text.data);
+	signers_shown++;
+}
+
 /* ---- the end ---- */
 
 static double
@@ -381,7 +408,8 @@ print_json(void)
 	json_member_number(&buf, "warnings", sum->warnings);
 	json_member_number(&buf, "notices", sum->notices);
 	json_member_number(&buf, "findings_left_out", findings_left_out());
-	printf("%s},\n  \"findings\": [%s%s]\n}\n", buf.data, json_findings.data,
+	printf("%s},\n  \"signers\": [%s],\n  \"findings\": [%s%s]\n}\n", buf.data,
+		   signers.data, json_findings.data,
 		   findings_shown > 0 ? "\n  " : "");
 }
 
@@ -400,6 +428,7 @@ print_summary(void)
 	if (findings_left_out() > 0)
 		printf("%s more: counted, not shown\n",
 			   count_of(findings_left_out(), "finding"));
+	printf("%s", signers.data);
 	printf("%s: %s, %s, %s\n", status_word(),
 		   count_of(sum->errors, "error"), count_of(sum->warnings, "warning"),
 		   count_of(sum->notices, "notice"));
@@ -437,6 +466,7 @@ medsync_report_begin(const MedsyncOptions *options)
 	report_options = options;
 	INSTR_TIME_SET_CURRENT(started);
 	initStringInfo(&json_findings);
+	initStringInfo(&signers);
 	report_open = true;
 	atexit(at_exit);
 }

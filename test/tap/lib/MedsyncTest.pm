@@ -11,7 +11,9 @@ package MedsyncTest;
 use strict;
 use warnings;
 
+use Cwd ();
 use Exporter 'import';
+use File::Basename ();
 use File::Spec;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
@@ -24,7 +26,7 @@ our @EXPORT = qw(
   query findings errors is_clean seal_all unsealed is_replayable
   sql_error refused works
   own_directory script pgbench_start pgbench_finish pgbench_run
-  start_after_crash wait_until settled is_quiet
+  start_after_crash wait_until settled is_quiet foreign_program
 );
 
 # The long variants run only when asked for.
@@ -330,6 +332,31 @@ sub settled
 				stdout => \$out, stderr => \my $err);
 			return defined $rc && $rc == 0 && $out eq 'f';
 		});
+}
+
+# A verifier written by others, see test/foreign/build.sh: (path, '') or
+# (undef, why it cannot be had), for a test to skip with.  Only a machine
+# without Go or without the sources is a reason; with MEDSYNC_FOREIGN=required
+# that is none either.
+sub foreign_program
+{
+	my ($program) = @_;
+	my $top = File::Basename::dirname(Cwd::abs_path(__FILE__)) . '/../../..';
+	my $home = $ENV{XDG_CACHE_HOME} || $ENV{HOME} || '/nonexistent';
+	my ($out, $err) = ('', '');
+
+	local $ENV{MEDSYNC_FOREIGN_DIR} = "${PostgreSQL::Test::Utils::tmp_check}/foreign"
+	  unless $ENV{MEDSYNC_FOREIGN_DIR} || -w $home;
+	IPC::Run::run([ 'bash', "$top/test/foreign/build.sh", $program ],
+		'<', \undef, '>', \$out, '2>', \$err, IPC::Run::timeout(1300));
+	my $status = $? >> 8;
+	my ($last) = $err =~ /([^\n]*)\n*\z/;
+
+	return ($out =~ s/\n.*//sr, '') if $status == 0;
+	die "$program cannot be had:\n$err"
+	  unless ($status == 3 || $status == 4)
+	  && ($ENV{MEDSYNC_FOREIGN} || '') ne 'required';
+	return (undef, $last);
 }
 
 # Nothing in the server's log that nobody should ever see.

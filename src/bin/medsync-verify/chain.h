@@ -1,0 +1,116 @@
+/*-------------------------------------------------------------------------
+ *
+ * chain.h
+ *		Blocks of a stream: their chain, and which entries they may hold.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MEDSYNC_VERIFY_CHAIN_H
+#define MEDSYNC_VERIFY_CHAIN_H
+
+#include "medsync_verify.h"
+
+/* Which transactions had ended; as pg_snapshot */
+typedef struct MedsyncXidSet
+{
+	uint64		xmax;			/* none at or above it */
+	int			count;
+	uint64	   *in_progress;	/* none of these; ascending */
+} MedsyncXidSet;
+
+typedef struct MedsyncEra
+{
+	uint32		number;
+	uint8		id[MEDSYNC_ID_SIZE];
+	bool		known;			/* the three below are known */
+	uint64		system_identifier;
+	uint32		timeline;
+	uint32		database;
+	int			line;			/* number of its line */
+} MedsyncEra;
+
+typedef struct MedsyncBlock
+{
+	int64		height;
+	uint32		era;			/* number */
+	uint8		previous_hash[MEDSYNC_HASH_SIZE];
+	int64		first_index;
+	int64		entry_count;
+	uint8		root[MEDSYNC_HASH_SIZE];
+	uint64		sealer_xid;
+	int64		sealed_at;
+	uint8		hash[MEDSYNC_HASH_SIZE];
+	const char *snapshot;		/* as text, not terminated */
+	size_t		snapshot_len;
+	MedsyncXidSet xids;			/* the same, parsed */
+} MedsyncBlock;
+
+/* The newest blocks of eras whose transactions are numbered together */
+typedef struct MedsyncLine
+{
+	int			blocks;			/* 0, 1: the last one, 2: one before it too */
+	MedsyncXidSet last;			/* of the newest call of the sealer */
+	uint64		last_sealer;
+	MedsyncXidSet before;		/* of the call before it */
+	uint64		before_sealer;
+} MedsyncLine;
+
+/* The transaction whose entries are being read */
+typedef struct MedsyncGroup
+{
+	uint64		xid;
+	uint64		position;		/* the greatest flush position so far */
+	uint32		command;		/* of the entry before */
+	uint64		ordinal;
+	int64		first_index;
+	bool		of_sealer;		/* it is the sealer's own, which comes last */
+} MedsyncGroup;
+
+typedef struct MedsyncChain
+{
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	int64		created_at;
+	bool		whole;			/* from the first block on */
+
+	MedsyncEra *eras;			/* by number */
+	int			era_count;
+	MedsyncLine *lines;
+	int			line_count;
+
+	int64		blocks;			/* read so far */
+	int64		last_height;
+	int64		last_end;		/* index behind its entries */
+	int64		last_sealed_at;
+	uint8		last_hash[MEDSYNC_HASH_SIZE];
+
+	/* the block being read */
+	bool		in_block;
+	MedsyncBlock block;
+	const MedsyncEra *era;		/* NULL: not in the list */
+	bool		hash_holds;
+	const MedsyncXidSet *since; /* NULL: everything is new */
+	uint64		skip;			/* sealer of the block that "since" is of */
+	bool		have_group;
+	MedsyncGroup group;
+	bool		have_previous;	/* a transaction before it, of the same rule */
+	MedsyncGroup previous;
+	uint64	   *xids;			/* of all transactions of the block */
+	int64		xid_count;
+	int64		xid_capacity;
+	bool		xids_ascend;
+	bool		order_reported;
+	bool		foreign_reported;
+} MedsyncChain;
+
+extern bool medsync_chain_add_era(MedsyncChain *chain, const MedsyncEra *era);
+extern bool medsync_chain_begin_block(MedsyncChain *chain,
+									  const uint8 *payload, size_t len);
+extern void medsync_chain_entry(MedsyncChain *chain, int64 index,
+								const MedsyncPackedHeader *header,
+								const MedsyncEntry *entry);
+extern void medsync_chain_end_block(MedsyncChain *chain);
+extern void medsync_chain_end(MedsyncChain *chain);
+extern MedsyncPlace medsync_chain_place(const MedsyncChain *chain,
+										int64 index);
+
+#endif							/* MEDSYNC_VERIFY_CHAIN_H */

@@ -1,0 +1,572 @@
+/*-------------------------------------------------------------------------
+ *
+ * live.c
+ *		Mode live: the same stream from a server, and its tables.
+ *
+ * One REPEATABLE READ snapshot gives the ledger, sealed and unsealed
+ * entries, and all tracked tables.  The stream of records is checked by
+ * entries.c as a private export is; every row is committed to again from its
+ * values (live_table.c), and the balance of each table drawn
+ * (row_balance.c).  A row that differs from what its key's entries left is
+ * "altered", one that no entry made is "extra", one that no entry ended but
+ * is gone is "missing".
+ *
+ * The tables are locked, as any reader locks them, before the snapshot is
+ * taken: what does not heed snapshots (TRUNCATE by a superuser, a rewrite)
+ * cannot come in between and look like rows that were taken away.
+ *
+ * Writes nothing on the server, and nothing here but the state file.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include "live.h"
+#include "port/pg_bswap.h"
+
+#define SNAPSHOT_ATTEMPTS	10
+#define TABLES_OF_LOCK		100 /* that one command names */
+#define COUNTS_OF_ENTRY		3	/* at most: what it made and ended, and a row */
+#define MANIFESTS_SIZE_MAX	(512 * 1024 * 1024) /* bytes of all manifests */
+
+/* Of record L: id, time of creation, first index; then the size */
+#define LEDGER_SIZE_OFFSET	(MEDSYNC_ID_SIZE + 8 + 8)
+
+/* A manifest as its record has it */
+typedef struct StoredManifest
+{
+	uint32		table;
+	uint32		version;
+	char	   *content;
+	size_t		len;
+} StoredManifest;
+
+/* Unbalanced commitments, and what pairs them */
+typedef struct UnbalancedList
+{
+	MedsyncRowItem *items;
+	int64		count;
+	int64		room;
+} UnbalancedList;
+
+/* A run, with what only this file needs */
+typedef struct LiveRun
+{
+	Live		live;
+	const MedsyncOptions *options;
+	MedsyncStream *stream;
+	bool		stream_ended;	/* with its last record */
+	bool		stream_malformed;	/* the rest of it is nothing to us */
+
+	StoredManifest *manifests;	/* by table and version, once sorted */
+	int			manifest_count;
+	int			manifest_room;
+	size_t		manifest_size;
+	LiveTable  *tables;			/* by number; made when manifests are sorted */
+	int			table_count;
+
+	UnbalancedList missing;		/* made, but not live; by table and row key */
+	UnbalancedList extra;		/* live, but not made */
+} LiveRun;
+
+/* ---- manifests ---- */
+
+static void
+take_manifest(void *arg, uint32 table, uint32 version, const char *content,
+			  size_t len)
+{
+	LiveRun    *run = arg;
+	StoredManifest *manifest;
+
+	run->manifest_size += len;
+	if (run->manifest_size > MANIFESTS_SIZE_MAX)
+		medsync_cannot_check("the ledger's manifests are larger than %d bytes",
+							 MANIFESTS_SIZE_MAX);
+	if (run->manifest_count == run->manifest_room)
+	{
+		run->manifest_room = Max(64, run->manifest_room * 2);
+		run->manifests = pg_realloc(run->manifests, sizeof(StoredManifest) *
+									run->manifest_room);
+	}
+	manifest = &run->manifests[run->manifest_count++];
+	manifest->table = table;
+	manifest->version = version;
+	manifest->content = pg_malloc(len + 1);
+	memcpy(manifest->content, content, len);
+	manifest->len = len;
+}
+
+static int
+compare_manifests(const void *a, const void *b)
+{
+	const StoredManifest *x = a;
+	const StoredManifest *y = b;
+
+	if (x->table != y->table)
+		return x->table < y->table ? -1 : 1;
+	return x->version < y->version ? -1 : x->version > y->version ? 1 : 0;
+}
+
+/* All manifests are there: put them in order, and make the tables. */
+static void
+sort_manifests(LiveRun *run)
+{
+	int			i;
+
+	if (run->tables != NULL)
+		return;
+	if (run->manifest_count > 0)
+		qsort(run->manifests, run->manifest_count, sizeof(StoredManifest),
+			  compare_manifests);
+	run->tables = pg_malloc0(sizeof(LiveTable) * (run->manifest_count + 1));
+	for (i = 0; i < run->manifest_count; i++)
+		if (i == 0 || run->manifests[i].table != run->manifests[i - 1].table)
+			run->tables[run->table_count++].number = run->manifests[i].table;
+}
+
+static int
+compare_table_number(const void *key, const void *table)
+{
+	uint32		number = *(const uint32 *) key;
+	uint32		other = ((const LiveTable *) table)->number;
+
+	return number < other ? -1 : number > other ? 1 : 0;
+}
+
+static LiveTable *
+find_table(LiveRun *run, uint32 number)
+{
+	return run->table_count == 0 ? NULL :
+		bsearch(&number, run->tables, run->table_count, sizeof(LiveTable),
+				compare_table_number);
+}
+
+/* A ddl entry announces what its table is from now on. */
+static void
+announce_manifest(LiveRun *run, const MedsyncStreamEntry *item)
+{
+	const MedsyncEntry *entry = item->entry;
+	LiveTable  *table = find_table(run, entry->table);
+	StoredManifest key = {.table = entry->table,.version = entry->manifest};
+	StoredManifest *stored;
+
+	if (table == NULL)
+		return;
+	medsync_manifest_free(table->manifest);
+	table->manifest = NULL;
+	stored = bsearch(&key, run->manifests, run->manifest_count,
+					 sizeof(StoredManifest), compare_manifests);
+	if (stored == NULL || !item->manifest_holds)
+		return;
+	table->manifest = medsync_manifest_read(stored->content, stored->len);
+	if (table->manifest != NULL &&
+		(table->manifest->table != entry->table ||
+		 table->manifest->version != entry->manifest))
+	{
+		medsync_manifest_free(table->manifest);
+		table->manifest = NULL;
+	}
+}
+
+/* ---- entries ---- */
+
+/* Count what an entry made and ended. */
+static void
+take_entry(void *arg, const MedsyncStreamEntry *item)
+{
+	LiveRun    *run = arg;
+	const MedsyncEntry *entry = item->entry;
+
+	sort_manifests(run);
+	if (entry->operation == MEDSYNC_OP_DDL)
+		announce_manifest(run, item);
+	if (entry->fields & MEDSYNC_HAS_OLD)
+		medsync_row_ended(run->live.balance, entry->table,
+						  entry->old_commitment);
+	if (entry->fields & MEDSYNC_HAS_NEW)
+		medsync_row_made(run->live.balance, entry->table,
+						 entry->new_commitment, item->index, item->block,
+						 entry->fields & MEDSYNC_HAS_ROW_KEY ?
+						 entry->row_key : NULL);
+}
+
+/* How many entries the ledger says it has. */
+static uint64
+ledger_size(const uint8 *payload, size_t len)
+{
+	uint64		size;
+
+	if (len < LEDGER_SIZE_OFFSET + sizeof(size))
+		return 0;
+	memcpy(&size, payload + LEDGER_SIZE_OFFSET, sizeof(size));
+	size = pg_ntoh64(size);
+	return Min(size, PG_INT64_MAX / COUNTS_OF_ENTRY);
+}
+
+/* One record: its type, and the rest. */
+static void
+take_record(void *arg, const MedsyncServerRow *row)
+{
+	LiveRun    *run = arg;
+	const uint8 *record = (const uint8 *) row->values[0];
+	size_t		len = row->values[0] ? (size_t) row->lengths[0] : 0;
+
+	if (run->stream_malformed)
+		return;
+	if (len == 0 || len - 1 > MEDSYNC_RECORD_MAX)
+		medsync_cannot_check("the server sent a record of the ledger that makes no sense");
+	if (run->live.balance == NULL)
+		run->live.balance =
+			medsync_row_balance_create(COUNTS_OF_ENTRY *
+									   (record[0] == 'L' ? ledger_size(record + 1, len - 1) : 0));
+	if (record[0] == 'Z')
+		run->stream_ended = true;
+	run->stream_malformed =
+		!medsync_stream_record(run->stream, (char) record[0], record + 1,
+							   len - 1, NULL);
+}
+
+/* Read the ledger, all of it. */
+static void
+read_ledger(LiveRun *run)
+{
+	MedsyncStreamCallbacks callbacks = {
+		.arg = run,
+		.manifest = take_manifest,
+		.entry = take_entry
+	};
+	MedsyncServerError error;
+
+	run->stream = medsync_stream_begin(run->options, NULL, &callbacks);
+	if (!medsync_server_query(run->live.server,
+							  "SELECT * FROM medsync._entries(0)", 1, true,
+							  take_record, run, &error))
+	{
+		if (strcmp(error.sqlstate, "42501") == 0)
+			medsync_cannot_check("%s; the role must be a member of medsync_auditor",
+								 error.message);
+		medsync_cannot_check("the server cannot read its ledger: %s",
+							 error.message);
+	}
+	if (!run->stream_malformed && !run->stream_ended)
+		medsync_cannot_check("the server sent only a part of its ledger");
+	medsync_stream_end(run->stream);
+	sort_manifests(run);
+}
+
+/* ---- the snapshot ---- */
+
+static void
+append_name(void *arg, const MedsyncServerRow *row)
+{
+	StringInfo	names = arg;
+
+	/* with its final zero: names are text that others have chosen */
+	if (row->values[0] != NULL)
+		appendBinaryStringInfo(names, row->values[0], row->lengths[0] + 1);
+}
+
+/*
+ * The tables that the server says are tracked, quoted, one after another.
+ * They are only what to lock: what is checked is what entries announced.
+ */
+static void
+list_tables(LiveRun *run, StringInfo names)
+{
+	resetStringInfo(names);
+	medsync_server_query(run->live.server,
+						 "SELECT t.relation FROM medsync.tracked AS t"
+						 " JOIN pg_catalog.pg_class AS c"
+						 " ON c.oid = pg_catalog.to_regclass(t.relation)"
+						 " WHERE c.relkind = 'r' ORDER BY t.table_number",
+						 1, false, append_name, names, NULL);
+}
+
+/*
+ * Lock some tables, from a name on; returns how many bytes of names that
+ * was, or 0 where one of them is gone by now.
+ */
+static int
+lock_some(LiveRun *run, const StringInfo names, int from)
+{
+	StringInfoData sql;
+	MedsyncServerError error;
+	int			at = from;
+	int			count;
+	bool		locked;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "LOCK TABLE ");
+	for (count = 0; count < TABLES_OF_LOCK && at < names->len; count++)
+	{
+		appendStringInfo(&sql, "%sONLY %s", count > 0 ? ", " : "",
+						 names->data + at);
+		at += (int) strlen(names->data + at) + 1;
+	}
+	appendStringInfoString(&sql, " IN ACCESS SHARE MODE");
+	locked = medsync_server_query(run->live.server, sql.data, 0, false, NULL,
+								  NULL, &error);
+	pfree(sql.data);
+	if (!locked && strcmp(error.sqlstate, "42501") == 0)
+		medsync_cannot_check("%s; the role needs SELECT on every tracked table",
+							 error.message);
+	return locked ? at - from : 0;
+}
+
+static bool
+lock_tables(LiveRun *run, const StringInfo names)
+{
+	int			at = 0;
+
+	while (at < names->len)
+	{
+		int			done = lock_some(run, names, at);
+
+		if (done == 0)
+			return false;
+		at += done;
+	}
+	return true;
+}
+
+/*
+ * Open the transaction: the locks come first, the first query then takes the
+ * snapshot.  If that sees other tables than were locked, once more.
+ */
+static void
+begin_snapshot(LiveRun *run)
+{
+	StringInfoData locked;
+	StringInfoData seen;
+	bool		held = false;
+	int			attempt;
+
+	initStringInfo(&locked);
+	initStringInfo(&seen);
+	for (attempt = 0; attempt < SNAPSHOT_ATTEMPTS && !held; attempt++)
+	{
+		if (attempt > 0)
+			medsync_server_run(run->live.server, "ROLLBACK");
+		list_tables(run, &locked);
+		medsync_server_run(run->live.server,
+						   "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+		if (!lock_tables(run, &locked))
+			continue;
+		list_tables(run, &seen);
+		held = seen.len == locked.len &&
+			memcmp(seen.data, locked.data, seen.len) == 0;
+	}
+	if (!held)
+		medsync_cannot_check("the tracked tables change all the time");
+	pfree(locked.data);
+	pfree(seen.data);
+}
+
+static void
+take_flag(void *arg, const MedsyncServerRow *row)
+{
+	*(bool *) arg = row->values[0] != NULL && *row->values[0] == 't';
+}
+
+/* Is there anything to check? */
+static void
+check_extension(LiveRun *run)
+{
+	bool		has_extension = false;
+
+	medsync_server_query(run->live.server,
+						 "SELECT pg_catalog.to_regprocedure("
+						 "'medsync._entries(pg_catalog.int8)') IS NOT NULL"
+						 " AND pg_catalog.has_schema_privilege('medsync', 'USAGE')",
+						 1, false, take_flag, &has_extension, NULL);
+	if (!has_extension)
+		medsync_cannot_check("the database does not have the extension medsync, or not this version of it");
+}
+
+/* ---- the balance ---- */
+
+static void
+collect_unbalanced(void *arg, const MedsyncRowItem *item)
+{
+	LiveRun    *run = arg;
+	LiveTable  *table = find_table(run, item->table);
+	UnbalancedList *list = item->entries > item->live ?
+	&run->missing : &run->extra;
+
+	/* of a table that was let go, or could not be read, nothing is expected */
+	if (table == NULL || !table->read)
+		return;
+	if (list->count == list->room)
+	{
+		list->room = Max(64, list->room * 2);
+		list->items = pg_realloc(list->items,
+								 sizeof(MedsyncRowItem) * list->room);
+	}
+	list->items[list->count++] = *item;
+}
+
+/* Missing rows in the order in which they are looked for: table, row key. */
+static int
+compare_keys(const void *a, const void *b)
+{
+	const MedsyncRowItem *x = a;
+	const MedsyncRowItem *y = b;
+
+	if (x->table != y->table)
+		return x->table < y->table ? -1 : 1;
+	return memcmp(x->row_key, y->row_key, MEDSYNC_ID_SIZE);
+}
+
+/* Live rows in the order in which they lie. */
+static int
+compare_rows(const void *a, const void *b)
+{
+	const MedsyncRowItem *x = a;
+	const MedsyncRowItem *y = b;
+
+	if (x->table != y->table)
+		return x->table < y->table ? -1 : 1;
+	if (x->row.block != y->row.block)
+		return x->row.block < y->row.block ? -1 : 1;
+	return (int) x->row.offset - (int) y->row.offset;
+}
+
+static bool
+has_row_key(const MedsyncRowItem *item)
+{
+	static const uint8 none[MEDSYNC_ID_SIZE] = {0};
+
+	return memcmp(item->row_key, none, MEDSYNC_ID_SIZE) != 0;
+}
+
+/* The missing row of a live row's key; NULL where there is none. */
+static MedsyncRowItem *
+find_missing(LiveRun *run, const MedsyncRowItem *item)
+{
+	MedsyncRowItem *missing;
+
+	if (!has_row_key(item) || run->missing.count == 0)
+		return NULL;
+	missing = bsearch(item, run->missing.items, run->missing.count,
+					  sizeof(MedsyncRowItem), compare_keys);
+
+	/* an item with no more entries than rows is paired already */
+	return missing != NULL && missing->entries > missing->live ?
+		missing : NULL;
+}
+
+static MedsyncPlace
+item_place(LiveRun *run, const MedsyncRowItem *item)
+{
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+
+	place.relation = find_table(run, item->table)->name;
+	place.index = item->index;
+	place.block = item->block;
+	return place;
+}
+
+/* A live row that no entry made, or that differs from its entries. */
+static void
+report_extra(LiveRun *run, const MedsyncRowItem *item)
+{
+	MedsyncRowItem *missing = find_missing(run, item);
+	MedsyncPlace place = item_place(run, missing ? missing : item);
+	char	   *found = medsync_hex(item->commitment, MEDSYNC_HASH_SIZE);
+	char	   *row_key = medsync_live_row_key(&run->live,
+											   find_table(run, item->table),
+											   item->row);
+
+	place.row_key = row_key;
+	if (missing != NULL)
+	{
+		char	   *expected = medsync_hex(missing->commitment,
+										   MEDSYNC_HASH_SIZE);
+
+		medsync_report_finding(MEDSYNC_ERROR, "altered", place, expected,
+							   found,
+							   "The row is not what the ledger says it is.");
+		pfree(expected);
+		missing->entries = missing->live;
+	}
+	else if (item->entries < 0)
+		medsync_report_finding(MEDSYNC_ERROR, "entry_missing", place, NULL,
+							   found,
+							   "Entries end a row version that no entry made.");
+	else
+		medsync_report_finding(MEDSYNC_ERROR, "extra", place, NULL, found,
+							   "No entry made this row.");
+	pg_free(row_key);
+	pfree(found);
+}
+
+/* A row that should be there. */
+static void
+report_missing(LiveRun *run, const MedsyncRowItem *item)
+{
+	char	   *expected = medsync_hex(item->commitment, MEDSYNC_HASH_SIZE);
+
+	medsync_report_finding(MEDSYNC_ERROR, "missing", item_place(run, item),
+						   expected, NULL,
+						   "The row is gone, and no entry ended it.");
+	pfree(expected);
+}
+
+/* Draw the balance, and pair what is missing with what is extra. */
+static void
+check_balance(LiveRun *run)
+{
+	int64		i;
+
+	medsync_row_balance_finish(run->live.balance, collect_unbalanced, run);
+	if (run->missing.count > 0)
+		qsort(run->missing.items, run->missing.count, sizeof(MedsyncRowItem),
+			  compare_keys);
+	if (run->extra.count > 0)
+		qsort(run->extra.items, run->extra.count, sizeof(MedsyncRowItem),
+			  compare_rows);
+	for (i = 0; i < run->extra.count; i++)
+		report_extra(run, &run->extra.items[i]);
+	for (i = 0; i < run->missing.count; i++)
+		if (run->missing.items[i].entries > run->missing.items[i].live)
+			report_missing(run, &run->missing.items[i]);
+}
+
+/* ---- the mode ---- */
+
+/* Compare every table that is tracked and holds rows of its own. */
+static void
+check_tables(LiveRun *run)
+{
+	int			i;
+
+	run->live.types = medsync_type_tree_create(run->live.server);
+	initStringInfo(&run->live.buf);
+	for (i = 0; i < run->table_count; i++)
+	{
+		LiveTable  *table = &run->tables[i];
+
+		table->name = medsync_stream_table_name(run->stream, table->number);
+		if (table->manifest != NULL && table->manifest->tracked &&
+			!table->manifest->partitioned)
+			medsync_live_read_table(&run->live, table);
+	}
+	check_balance(run);
+	pfree(run->live.buf.data);
+	medsync_type_tree_free(run->live.types);
+}
+
+void
+medsync_verify_live(const MedsyncOptions *options)
+{
+	LiveRun		run = {.options = options};
+
+	run.live.server = medsync_server_connect(options->target);
+	check_extension(&run);
+	begin_snapshot(&run);
+	read_ledger(&run);
+	if (!run.stream_malformed)
+		check_tables(&run);
+	medsync_server_run(run.live.server, "COMMIT");
+	medsync_server_close(run.live.server);
+}

@@ -1,0 +1,314 @@
+/*-------------------------------------------------------------------------
+ *
+ * server.c
+ *		A connection to the server that is checked.
+ *
+ * Results are taken row by row, so that memory does not grow with a table.
+ * The session is made such that no setting of the role, the database or the
+ * server changes what a value looks like, and that no object in another
+ * schema can take the place of a function of ours or of PostgreSQL's.
+ *
+ * Any error of libpq itself, or a lost connection, ends the program with
+ * status 2: what could not be read is no finding.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include <dlfcn.h>
+#include <libpq-fe.h>
+
+#include "ledger/canonical_internal.h"
+#include "medsync_verify.h"
+#include "server.h"
+
+#define LIBPQ_NAME		"libpq.so.5"
+#define MESSAGE_MAX		2048	/* bytes of a server's message that are shown */
+
+struct MedsyncServer
+{
+	PGconn	   *connection;
+	const char **values;		/* of the row that is handed over */
+	int		   *lengths;
+	int			room;			/* columns that these have room for */
+};
+
+/* What we use of libpq */
+static struct
+{
+	PGconn	   *(*connectdb) (const char *conninfo);
+	void		(*finish) (PGconn *conn);
+	ConnStatusType (*status) (const PGconn *conn);
+	char	   *(*error_message) (const PGconn *conn);
+	PQnoticeProcessor (*set_notice_processor) (PGconn *conn,
+											   PQnoticeProcessor proc,
+											   void *arg);
+	int			(*send_query_params) (PGconn *conn, const char *command,
+									  int nparams, const Oid *types,
+									  const char *const *values,
+									  const int *lengths, const int *formats,
+									  int result_format);
+	int			(*set_single_row_mode) (PGconn *conn);
+	PGresult   *(*get_result) (PGconn *conn);
+	ExecStatusType (*result_status) (const PGresult *res);
+	char	   *(*result_error_field) (const PGresult *res, int field);
+	int			(*ntuples) (const PGresult *res);
+	int			(*nfields) (const PGresult *res);
+	char	   *(*getvalue) (const PGresult *res, int row, int column);
+	int			(*getlength) (const PGresult *res, int row, int column);
+	int			(*getisnull) (const PGresult *res, int row, int column);
+	void		(*clear) (PGresult *res);
+}			libpq;
+
+static const struct
+{
+	const char *name;
+	void	   *place;
+}			libpq_symbols[] =
+{
+	{"PQconnectdb", &libpq.connectdb},
+	{"PQfinish", &libpq.finish},
+	{"PQstatus", &libpq.status},
+	{"PQerrorMessage", &libpq.error_message},
+	{"PQsetNoticeProcessor", &libpq.set_notice_processor},
+	{"PQsendQueryParams", &libpq.send_query_params},
+	{"PQsetSingleRowMode", &libpq.set_single_row_mode},
+	{"PQgetResult", &libpq.get_result},
+	{"PQresultStatus", &libpq.result_status},
+	{"PQresultErrorField", &libpq.result_error_field},
+	{"PQntuples", &libpq.ntuples},
+	{"PQnfields", &libpq.nfields},
+	{"PQgetvalue", &libpq.getvalue},
+	{"PQgetlength", &libpq.getlength},
+	{"PQgetisnull", &libpq.getisnull},
+	{"PQclear", &libpq.clear}
+};
+
+/* The libraries of a version may have the symbol or not; all are needed. */
+static void
+load_libpq(void)
+{
+	void	   *library;
+	int			i;
+
+	if (libpq.connectdb != NULL)
+		return;
+	library = dlopen(LIBPQ_NAME, RTLD_NOW | RTLD_LOCAL);
+	if (library == NULL)
+		medsync_cannot_check("mode live needs libpq, PostgreSQL's client library: %s",
+							 dlerror());
+	for (i = 0; i < (int) lengthof(libpq_symbols); i++)
+	{
+		void	   *address = dlsym(library, libpq_symbols[i].name);
+
+		if (address == NULL)
+			medsync_cannot_check("libpq is unusable: %s", dlerror());
+		memcpy(libpq_symbols[i].place, &address, sizeof(address));
+	}
+}
+
+/* Notices are words of the one who is checked: nobody needs them. */
+static void
+ignore_notice(void *arg, const char *message)
+{
+}
+
+/* What the connection says of its last failure, without its newline. */
+static char *
+connection_message(const MedsyncServer *server)
+{
+	char	   *message = psprintf("%.*s", MESSAGE_MAX,
+								   libpq.error_message(server->connection));
+	size_t		len = strlen(message);
+
+	while (len > 0 && message[len - 1] == '\n')
+		message[--len] = '\0';
+	return message;
+}
+
+/* Hand over the rows of a result. */
+static void
+deliver_rows(MedsyncServer *server, const PGresult *result, int columns,
+			 MedsyncServerRowCallback row, void *arg)
+{
+	MedsyncServerRow delivered;
+	int			n;
+	int			i;
+
+	if (libpq.nfields(result) != columns)
+		medsync_cannot_check("the server answered what was not asked");
+	if (columns > server->room)
+	{
+		server->values = pg_realloc(server->values, sizeof(char *) * columns);
+		server->lengths = pg_realloc(server->lengths, sizeof(int) * columns);
+		server->room = columns;
+	}
+	delivered.values = server->values;
+	delivered.lengths = server->lengths;
+	for (n = 0; n < libpq.ntuples(result); n++)
+	{
+		for (i = 0; i < columns; i++)
+		{
+			server->values[i] = libpq.getisnull(result, n, i) ? NULL :
+				libpq.getvalue(result, n, i);
+			server->lengths[i] = libpq.getlength(result, n, i);
+		}
+		row(arg, &delivered);
+	}
+}
+
+static void
+take_error(const PGresult *result, MedsyncServerError *error)
+{
+	const char *sqlstate = libpq.result_error_field(result, PG_DIAG_SQLSTATE);
+	const char *message = libpq.result_error_field(result,
+												   PG_DIAG_MESSAGE_PRIMARY);
+
+	strlcpy(error->sqlstate, sqlstate ? sqlstate : "",
+			sizeof(error->sqlstate));
+	error->message = psprintf("%.*s", MESSAGE_MAX,
+							  message ? message : "unknown error");
+}
+
+bool
+medsync_server_query(MedsyncServer *server, const char *sql, int columns,
+					 bool binary, MedsyncServerRowCallback row, void *arg,
+					 MedsyncServerError *error)
+{
+	MedsyncServerError refusal = {.message = NULL};
+	PGresult   *result;
+
+	if (!libpq.send_query_params(server->connection, sql, 0, NULL, NULL, NULL,
+								 NULL, binary ? 1 : 0) ||
+		!libpq.set_single_row_mode(server->connection))
+		medsync_cannot_check("%s", connection_message(server));
+	while ((result = libpq.get_result(server->connection)) != NULL)
+	{
+		switch (libpq.result_status(result))
+		{
+			case PGRES_SINGLE_TUPLE:
+			case PGRES_TUPLES_OK:
+				if (row != NULL)
+					deliver_rows(server, result, columns, row, arg);
+				break;
+			case PGRES_COMMAND_OK:
+			case PGRES_EMPTY_QUERY:
+				break;
+			case PGRES_FATAL_ERROR:
+				if (refusal.message == NULL)
+					take_error(result, &refusal);
+				break;
+			default:
+				medsync_cannot_check("the server answered what was not asked");
+		}
+		libpq.clear(result);
+	}
+	if (libpq.status(server->connection) != CONNECTION_OK)
+		medsync_cannot_check("%s", connection_message(server));
+	if (refusal.message != NULL && error == NULL)
+		medsync_cannot_check("the server refused a command: %s",
+							 refusal.message);
+	if (error != NULL)
+		*error = refusal;
+	return refusal.message == NULL;
+}
+
+/* A command that gives no rows and must not fail. */
+void
+medsync_server_run(MedsyncServer *server, const char *sql)
+{
+	(void) medsync_server_query(server, sql, 0, false, NULL, NULL, NULL);
+}
+
+/* Append a name as an identifier, whatever it holds. */
+void
+medsync_sql_identifier(StringInfo sql, const char *name)
+{
+	appendStringInfoChar(sql, '"');
+	for (; *name; name++)
+	{
+		if (*name == '"')
+			appendStringInfoChar(sql, '"');
+		appendStringInfoChar(sql, *name);
+	}
+	appendStringInfoChar(sql, '"');
+}
+
+/* Append a literal; the session has standard_conforming_strings on. */
+void
+medsync_sql_literal(StringInfo sql, const char *text)
+{
+	appendStringInfoChar(sql, '\'');
+	for (; *text; text++)
+	{
+		if (*text == '\'')
+			appendStringInfoChar(sql, '\'');
+		appendStringInfoChar(sql, *text);
+	}
+	appendStringInfoChar(sql, '\'');
+}
+
+static void
+set(MedsyncServer *server, const char *name, const char *value)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT pg_catalog.set_config(");
+	medsync_sql_literal(&sql, name);
+	appendStringInfoString(&sql, ", ");
+	medsync_sql_literal(&sql, value);
+	appendStringInfoString(&sql, ", false)");
+	medsync_server_run(server, sql.data);
+	pfree(sql.data);
+}
+
+/*
+ * The session's settings: those that values are printed by, and those that
+ * would get in our way.  Row security does not filter rows silently: where
+ * it applies to us, reading the table is an error.
+ */
+static void
+make_session(MedsyncServer *server)
+{
+	const MedsyncPinnedSetting *pin;
+
+	medsync_server_run(server, "SET standard_conforming_strings = on");
+	set(server, "client_encoding", "UTF8");
+	for (pin = medsync_pinned_settings; pin->name != NULL; pin++)
+		set(server, pin->name, pin->value);
+	set(server, "row_security", "off");
+	set(server, "default_transaction_deferrable", "off");
+	set(server, "jit", "off");
+	medsync_server_run(server,
+					   "SELECT pg_catalog.set_config(s.name, '0', false)"
+					   " FROM pg_catalog.pg_settings AS s"
+					   " WHERE s.name = ANY ('{statement_timeout,lock_timeout,"
+					   "transaction_timeout,idle_session_timeout,"
+					   "idle_in_transaction_session_timeout}')");
+}
+
+MedsyncServer *
+medsync_server_connect(const char *conninfo)
+{
+	MedsyncServer *server = pg_malloc0(sizeof(MedsyncServer));
+
+	load_libpq();
+	server->connection = libpq.connectdb(conninfo);
+	if (server->connection == NULL)
+		medsync_cannot_check("out of memory");
+	if (libpq.status(server->connection) != CONNECTION_OK)
+		medsync_cannot_check("%s", connection_message(server));
+	(void) libpq.set_notice_processor(server->connection, ignore_notice, NULL);
+	make_session(server);
+	return server;
+}
+
+void
+medsync_server_close(MedsyncServer *server)
+{
+	libpq.finish(server->connection);
+	pg_free(server->values);
+	pg_free(server->lengths);
+	pg_free(server);
+}
