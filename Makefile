@@ -16,7 +16,7 @@ PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
 	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/file.o \
 	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
-	src/proofs/submit.o src/proofs/openings.o
+	src/proofs/submit.o src/proofs/openings.o src/proofs/audit.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
@@ -89,7 +89,7 @@ uninstall: uninstall-verify
 uninstall-verify:
 	rm -f '$(DESTDIR)$(bindir)/medsync-verify' '$(DESTDIR)$(mandir)/man1/medsync-verify.1'
 
-.PHONY: check-tap check-pgtap bench-quick indent
+.PHONY: check-tap check-pgtap fuzz-replay fuzz bench-quick indent
 
 # Tests that start servers of their own; as an unprivileged user.
 check-tap:
@@ -98,6 +98,14 @@ check-tap:
 
 check-pgtap:
 	pg_prove $(PROVE_FLAGS) $(srcdir)/test/pgtap/*.sql
+
+# The parsers of what outsiders send: the kept corpus under ASan and UBSan, and
+# libFuzzer for FUZZ_SECONDS a target (Debian: clang, libclang-rt-dev).
+fuzz-replay:
+	$(MAKE) -C $(srcdir)/test/fuzz replay
+
+fuzz:
+	$(MAKE) -C $(srcdir)/test/fuzz fuzz
 
 bench-quick:
 	$(srcdir)/test/bench/run --quick

@@ -117,7 +117,7 @@ SELECT b.height, b.era, b.first_index = coalesce(below.first_index + below.entry
 FROM medsync._block b LEFT JOIN medsync._block below ON below.height = b.height - 1
 JOIN medsync._era e ON e.number = b.era, medsync._ledger l
 ORDER BY b.height;
-SELECT height, size, previous IS NOT NULL AS previous, note, witnesses FROM medsync.checkpoint ORDER BY height;
+SELECT height, size, previous IS NOT NULL AS previous, note IS NOT NULL AS note, witnesses FROM medsync.checkpoint ORDER BY height;
 
 --
 -- Order and look-ups: a row of runs for each block, no full segment yet

@@ -64,7 +64,7 @@ SELECT * FROM medsync.verify();
 -- The chain
 --
 SELECT c.height, c.size > lag(c.size, 1, 0::bigint) OVER w AS grows, c.previous = lag(c.hash, 1, decode(repeat('00', 32), 'hex')) OVER w AS stands_on_the_last,
-	c.sealed_at >= lag(c.sealed_at, 1, '-infinity') OVER w AS later, length(c.root) AS root, length(c.hash) AS hash, note, witnesses
+	c.sealed_at >= lag(c.sealed_at, 1, '-infinity') OVER w AS later, length(c.root) AS root, length(c.hash) AS hash, note IS NOT NULL AS note, witnesses
 FROM medsync.checkpoint c WINDOW w AS (ORDER BY height) ORDER BY height;
 SELECT s.height = c.height AND s.size = c.size AND s.root = c.root AS last FROM medsync.seal() s, (SELECT * FROM medsync.checkpoint ORDER BY height DESC LIMIT 1) c;
 

@@ -43,15 +43,11 @@
 #include "vault/key_file.h"
 #include "vault/vault.h"
 
-#define STATE_OK		"ok"
-#define STATE_NOTICE	"notice"
-#define STATE_WARNING	"warning"
-#define STATE_ERROR		"error"
 
 #define VERIFY_ADVICE "Run medsync.verify() to see what was changed."
 
 /* Where the rows go, and what several of them need */
-typedef struct Report
+struct MedsyncStatusReport
 {
 	ReturnSetInfo *result;
 	bool		in_recovery;
@@ -61,7 +57,8 @@ typedef struct Report
 	int			tracked;		/* tables, partitions included */
 	bool		last_damaged;	/* a last block is there, but makes no sense */
 	MedsyncBlock *last;
-} Report;
+};
+typedef struct MedsyncStatusReport Report;
 
 /* What is not sealed yet */
 typedef struct Unsealed
@@ -81,7 +78,17 @@ typedef struct Unsealed
  */
 int			medsync_stale_after = 24 * 60 * 60;
 
+/*---- Local variables ----*/
+
+static void (*later_part) (MedsyncStatusReport *report) = NULL;
+
 PG_FUNCTION_INFO_V1(medsync_status);
+
+void
+medsync_status_register(void (*part) (MedsyncStatusReport *report))
+{
+	later_part = part;
+}
 
 void
 medsync_status_init(void)
@@ -96,9 +103,10 @@ medsync_status_init(void)
 							NULL, NULL, NULL);
 }
 
-static void
-add_item(Report *report, const char *item, const char *value,
-		 const char *state, const char *advice)
+/* Add an item: its state is one of MEDSYNC_STATUS_..., advice may be NULL. */
+void
+medsync_status_add(Report *report, const char *item, const char *value,
+				   const char *state, const char *advice)
 {
 	Datum		values[4];
 	bool		isnull[4] = {false, false, false, advice == NULL};
@@ -131,8 +139,8 @@ age_of(TimestampTz then)
 }
 
 /* An age for people: two units are too many for a glance. */
-static char *
-age_text(int64 seconds)
+char *
+medsync_status_age(int64 seconds)
 {
 	if (seconds < 2 * SECS_PER_MINUTE)
 		return psprintf(INT64_FORMAT " s", seconds);
@@ -179,15 +187,15 @@ static void
 report_ledger(Report *report)
 {
 	if (report->has_ledger)
-		add_item(report, "ledger",
+		medsync_status_add(report, "ledger",
 				 psprintf("%s, created %s", hex_id(report->ledger_id),
 						  timestamptz_to_str(report->created_at)),
-				 STATE_OK, NULL);
+				 MEDSYNC_STATUS_OK, NULL);
 	else if (report->last != NULL || report->tracked > 0)
-		add_item(report, "ledger", "without identity",
-				 STATE_ERROR, VERIFY_ADVICE);
+		medsync_status_add(report, "ledger", "without identity",
+				 MEDSYNC_STATUS_ERROR, VERIFY_ADVICE);
 	else
-		add_item(report, "ledger", "none yet", STATE_NOTICE,
+		medsync_status_add(report, "ledger", "none yet", MEDSYNC_STATUS_NOTICE,
 				 "Call medsync.track() to enter a first table.");
 }
 
@@ -198,26 +206,26 @@ report_blocks(Report *report)
 
 	if (last == NULL)
 	{
-		add_item(report, "entries", "0", STATE_OK, NULL);
-		add_item(report, "last_block", "none yet", STATE_OK, NULL);
+		medsync_status_add(report, "entries", "0", MEDSYNC_STATUS_OK, NULL);
+		medsync_status_add(report, "last_block", "none yet", MEDSYNC_STATUS_OK, NULL);
 		return;
 	}
 	if (report->last_damaged)
 	{
-		add_item(report, "entries", "unknown", STATE_ERROR, VERIFY_ADVICE);
-		add_item(report, "last_block", "malformed",
-				 STATE_ERROR, VERIFY_ADVICE);
+		medsync_status_add(report, "entries", "unknown", MEDSYNC_STATUS_ERROR, VERIFY_ADVICE);
+		medsync_status_add(report, "last_block", "malformed",
+				 MEDSYNC_STATUS_ERROR, VERIFY_ADVICE);
 		return;
 	}
-	add_item(report, "entries",
+	medsync_status_add(report, "entries",
 			 psprintf(INT64_FORMAT, last->first_index + last->entry_count),
-			 STATE_OK, NULL);
-	add_item(report, "last_block",
+			 MEDSYNC_STATUS_OK, NULL);
+	medsync_status_add(report, "last_block",
 			 psprintf("height " INT64_FORMAT ", size " INT64_FORMAT ", sealed %s, %s ago",
 					  last->height, last->first_index + last->entry_count,
 					  timestamptz_to_str(last->sealed_at),
-					  age_text(age_of(last->sealed_at))),
-			 STATE_OK, NULL);
+					  medsync_status_age(age_of(last->sealed_at))),
+			 MEDSYNC_STATUS_OK, NULL);
 }
 
 static void
@@ -255,40 +263,40 @@ report_unsealed(Report *report)
 {
 	Unsealed	unsealed = {0};
 	int64		age;
-	const char *state = STATE_OK;
+	const char *state = MEDSYNC_STATUS_OK;
 	const char *advice = NULL;
 
 	if (report->has_ledger)
 		find_unsealed(report, &unsealed);
 	if (unsealed.damaged > 0)
-		add_item(report, "journal",
+		medsync_status_add(report, "journal",
 				 psprintf(INT64_FORMAT " rows cannot be read",
 						  unsealed.damaged),
-				 STATE_ERROR, VERIFY_ADVICE);
+				 MEDSYNC_STATUS_ERROR, VERIFY_ADVICE);
 	if (unsealed.transactions == 0)
 	{
-		add_item(report, "unsealed", "0", STATE_OK, NULL);
+		medsync_status_add(report, "unsealed", "0", MEDSYNC_STATUS_OK, NULL);
 		return;
 	}
 	age = age_of(unsealed.oldest);
 	if (age > medsync_stale_after)
 	{
-		state = STATE_WARNING;
+		state = MEDSYNC_STATUS_WARNING;
 		advice = report->in_recovery ?
 			"Find out why the primary does not seal, or does not send." :
 			"Call medsync.seal(), and find out why nobody did.";
 	}
-	add_item(report, "unsealed",
+	medsync_status_add(report, "unsealed",
 			 psprintf("transactions: " INT64_FORMAT ", journal rows: " INT64_FORMAT ", oldest: %s",
-					  unsealed.transactions, unsealed.rows, age_text(age)),
+					  unsealed.transactions, unsealed.rows, medsync_status_age(age)),
 			 state, advice);
 }
 
 static void
 report_tracked(Report *report)
 {
-	add_item(report, "tracked_tables", psprintf("%d", report->tracked),
-			 STATE_OK, NULL);
+	medsync_status_add(report, "tracked_tables", psprintf("%d", report->tracked),
+			 MEDSYNC_STATUS_OK, NULL);
 }
 
 static void
@@ -299,23 +307,23 @@ report_era(Report *report)
 
 	if (report->in_recovery)
 	{
-		add_item(report, "era", "in recovery", STATE_OK, NULL);
+		medsync_status_add(report, "era", "in recovery", MEDSYNC_STATUS_OK, NULL);
 		return;
 	}
 	if (!report->has_ledger)
 	{
-		add_item(report, "era", "none yet", STATE_OK, NULL);
+		medsync_status_add(report, "era", "none yet", MEDSYNC_STATUS_OK, NULL);
 		return;
 	}
 	medsync_era_current(report->ledger_id, &current);
 	stored = medsync_era_find(medsync_eras(), current.id);
 	if (stored != NULL)
-		add_item(report, "era",
+		medsync_status_add(report, "era",
 				 psprintf("%d, %s", stored->number, hex_id(stored->id)),
-				 STATE_OK, NULL);
+				 MEDSYNC_STATUS_OK, NULL);
 	else
-		add_item(report, "era",
-				 psprintf("new, %s", hex_id(current.id)), STATE_NOTICE,
+		medsync_status_add(report, "era",
+				 psprintf("new, %s", hex_id(current.id)), MEDSYNC_STATUS_NOTICE,
 				 "The next block with changes made here begins it.");
 }
 
@@ -361,17 +369,17 @@ static void
 report_running_sealer(Report *report, const char *pid, const char *activity)
 {
 	if (strcmp(activity, MEDSYNC_SEALING_FAILED) == 0)
-		add_item(report, "sealer", psprintf("failing, process %s", pid),
-				 STATE_ERROR,
+		medsync_status_add(report, "sealer", psprintf("failing, process %s", pid),
+				 MEDSYNC_STATUS_ERROR,
 				 "The server's log says why; the next try is within a minute.");
 	else if (report->tracked > 0 &&
 			 strcmp(activity, MEDSYNC_SEALER_WAITS) == 0)
-		add_item(report, "sealer", psprintf("waiting, process %s", pid),
-				 STATE_WARNING,
+		medsync_status_add(report, "sealer", psprintf("waiting, process %s", pid),
+				 MEDSYNC_STATUS_WARNING,
 				 "No tracked table has its trigger: unless a dump is being restored, run medsync.verify().");
 	else
-		add_item(report, "sealer", psprintf("running, process %s", pid),
-				 STATE_OK, NULL);
+		medsync_status_add(report, "sealer", psprintf("running, process %s", pid),
+				 MEDSYNC_STATUS_OK, NULL);
 }
 
 static void
@@ -381,19 +389,19 @@ report_sealer(Report *report)
 	char	   *activity;
 
 	if (!medsync_worker_preloaded())
-		add_item(report, "sealer", "not preloaded", STATE_NOTICE,
+		medsync_status_add(report, "sealer", "not preloaded", MEDSYNC_STATUS_NOTICE,
 				 "Add medsync to shared_preload_libraries and restart, or have medsync.seal() called regularly.");
 	else if (report->in_recovery)
-		add_item(report, "sealer", "in recovery", STATE_OK, NULL);
+		medsync_status_add(report, "sealer", "in recovery", MEDSYNC_STATUS_OK, NULL);
 	else if (find_sealer(&pid, &activity))
 		report_running_sealer(report, pid, activity);
 	else if (!medsync_worker_wanted(get_database_name(MyDatabaseId)))
-		add_item(report, "sealer", "not wanted", STATE_NOTICE,
+		medsync_status_add(report, "sealer", "not wanted", MEDSYNC_STATUS_NOTICE,
 				 "Add this database to medsync.databases, or have medsync.seal() called regularly.");
 	else if (report->tracked == 0)
-		add_item(report, "sealer", "not needed", STATE_OK, NULL);
+		medsync_status_add(report, "sealer", "not needed", MEDSYNC_STATUS_OK, NULL);
 	else
-		add_item(report, "sealer", "not running", STATE_WARNING,
+		medsync_status_add(report, "sealer", "not running", MEDSYNC_STATUS_WARNING,
 				 "One starts within a minute; if not, see the server's log and max_worker_processes.");
 }
 
@@ -404,13 +412,13 @@ report_master_key(Report *report)
 	const char *problem = medsync_vault_master_key_problem();
 
 	if (problem != NULL)
-		add_item(report, "master_key_file", problem, STATE_ERROR,
+		medsync_status_add(report, "master_key_file", problem, MEDSYNC_STATUS_ERROR,
 				 "Bring the file back from its backup, or set medsync.master_key_file to its place and reload the configuration.");
 	else if (medsync_key_file_in_data_directory(path))
-		add_item(report, "master_key_file", path, STATE_NOTICE,
+		medsync_status_add(report, "master_key_file", path, MEDSYNC_STATUS_NOTICE,
 				 "Move it out of the data directory and set medsync.master_key_file, so that base backups do not carry it.");
 	else
-		add_item(report, "master_key_file", path, STATE_OK, NULL);
+		medsync_status_add(report, "master_key_file", path, MEDSYNC_STATUS_OK, NULL);
 }
 
 /* Is an event trigger ours, and does it always fire? */
@@ -449,12 +457,12 @@ report_guards(Report *report)
 			appendStringInfo(&missing, "%s%s", missing.len > 0 ? ", " : "",
 							 guards[i][0]);
 	if (missing.len == 0)
-		add_item(report, "guards", psprintf("%d", (int) lengthof(guards)),
-				 STATE_OK, NULL);
+		medsync_status_add(report, "guards", psprintf("%d", (int) lengthof(guards)),
+				 MEDSYNC_STATUS_OK, NULL);
 	else
-		add_item(report, "guards",
+		medsync_status_add(report, "guards",
 				 psprintf("missing or not ENABLE ALWAYS: %s", missing.data),
-				 STATE_ERROR,
+				 MEDSYNC_STATUS_ERROR,
 				 "Put the event triggers back, then run medsync.verify() to see what was done meanwhile.");
 }
 
@@ -475,5 +483,7 @@ medsync_status(PG_FUNCTION_ARGS)
 	report_sealer(&report);
 	report_master_key(&report);
 	report_guards(&report);
+	if (later_part != NULL)
+		later_part(&report);
 	return (Datum) 0;
 }

@@ -48,8 +48,18 @@
 
 #define ENTRIES_BETWEEN_REPORTS	100000
 
+/*---- Local variables ----*/
+
+static const MedsyncVerifyPart *later_part = NULL;
+
 PG_FUNCTION_INFO_V1(medsync_verify);
 PG_FUNCTION_INFO_V1(medsync_verify_summary);
+
+void
+medsync_verify_register(const MedsyncVerifyPart *part)
+{
+	later_part = part;
+}
 
 /* Lower-case hexadecimal of some bytes. */
 char *
@@ -387,6 +397,8 @@ check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 		check_manifest(verifier, entry);
 	else if (entry->operation == MEDSYNC_OP_ERA)
 		check_era_entry(verifier, entry);
+	else if (entry->operation == MEDSYNC_OP_SIGNER && later_part != NULL)
+		later_part->entry(verifier, entry);
 	if (entry->table != 0)
 		table = medsync_verify_table(verifier, entry->table);
 	if (table == NULL || !table->in_scope || !verifier->keys_open)
@@ -1290,6 +1302,8 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 			run_part(verifier, medsync_verify_balance, "A table");
 		}
 		report_unsealed(verifier);
+		if (later_part != NULL)
+			run_part(verifier, later_part->finish, "A checkpoint");
 		medsync_balance_free(verifier->balance);
 		medsync_walk_close(&verifier->walk);
 		table_close(verifier->tile_table, AccessShareLock);

@@ -87,7 +87,18 @@ typedef struct Verifier
 	int64		manifest_rows;
 	bool		damaged;		/* some block or entry is not what it was */
 	TimestampTz oldest_unsealed;
+	void	   *later;			/* a later room's, see below */
 } Verifier;
+
+/*
+ * What a later room checks: "entry" is called for each signer entry, in
+ * ledger order and then the unsealed ones; "finish" after the ledger.
+ */
+typedef struct MedsyncVerifyPart
+{
+	void		(*entry) (Verifier *verifier, const MedsyncEntry *entry);
+	void		(*finish) (void *verifier);
+} MedsyncVerifyPart;
 
 /* Where a finding is */
 typedef struct FindingPlace
@@ -100,6 +111,7 @@ typedef struct FindingPlace
 
 #define NO_PLACE ((FindingPlace) {NULL, NULL, -1, -1})
 
+extern void medsync_verify_register(const MedsyncVerifyPart *part);
 extern void medsync_verify_report(Verifier *verifier, const char *severity,
 								  const char *verdict, FindingPlace place,
 								  const char *expected, const char *found,

@@ -284,7 +284,7 @@ wipe_signer(Signer *signer)
  * the file has, and makes one if there is none.
  */
 static bool
-load_signer(Signer *signer, SignProblem *problem)
+load_signer(Signer *signer, bool create, SignProblem *problem)
 {
 	const MedsyncSignerKey *last;
 	MedsyncKeyFileProblem fault;
@@ -294,7 +294,8 @@ load_signer(Signer *signer, SignProblem *problem)
 	signer->known = medsync_signer_keys(NULL);
 	last = last_signer(signer->known);
 	usable = medsync_signer_read(false, &signer->secrets[0], &fault);
-	if (!usable && last == NULL && fault.fault == MEDSYNC_KEY_FILE_MISSING)
+	if (!usable && create && last == NULL &&
+		fault.fault == MEDSYNC_KEY_FILE_MISSING)
 	{
 		medsync_signer_create(false);
 		usable = medsync_signer_read(false, &signer->secrets[0], &fault);
@@ -440,7 +441,7 @@ sign_block(const MedsyncBlock *block, bool committed,
 		problem->detail = pstrdup("The ledger has no identity.");
 		return false;
 	}
-	if (!load_signer(&signer, problem))
+	if (!load_signer(&signer, true, problem))
 		return false;
 	medsync_era_current(ledger_id, &signature.era);
 	strlcpy(signature.origin, signer.keys[0].name, sizeof(signature.origin));
@@ -485,6 +486,71 @@ sign_block(const MedsyncBlock *block, bool committed,
 		pending.signed_now = true;
 	}
 	return true;
+}
+
+/*
+ * Could the last block be signed?  If not, why, for people.  A ledger that
+ * never signed and has no key file yet would be given one.
+ */
+bool
+medsync_checkpoint_ready(char **detail, const char **hint)
+{
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+	SignProblem problem = {NULL, NULL};
+	MedsyncKeyFileProblem fault;
+	MedsyncEra	era;
+	Signer		signer;
+	bool		ready;
+
+	if (!medsync_ledger_read(ledger_id, &created_at))
+		return true;
+	ready = load_signer(&signer, false, &problem);
+	if (ready)
+	{
+		wipe_signer(&signer);
+		medsync_era_current(ledger_id, &era);
+		ready = may_sign(signer.keys[0].name, &era, &problem);
+	}
+	else if (signer.known == NIL &&
+			 !medsync_signer_read(false, &signer.secrets[0], &fault) &&
+			 fault.fault == MEDSYNC_KEY_FILE_MISSING)
+		ready = true;
+	*detail = problem.detail;
+	*hint = problem.hint;
+	return ready;
+}
+
+/*
+ * Does our log still contain what it signed last?  Returns a verdict, NULL
+ * if all is well or nothing is known, and the size that was signed.
+ */
+const char *
+medsync_checkpoint_contradiction(uint64 *size)
+{
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+	const MedsyncSignerKey *last = last_signer(medsync_signer_keys(NULL));
+	MedsyncLastState state;
+	MedsyncEra	era;
+	char	   *problem;
+	int64		sealed;
+
+	if (last == NULL || RecoveryInProgress() ||
+		!medsync_ledger_read(ledger_id, &created_at) ||
+		!medsync_last_read(last->key.name, &state, &problem) ||
+		!state.has_signed)
+		return NULL;
+	medsync_era_current(ledger_id, &era);
+	/* what another database signs is not our past */
+	if (state.last.era.system_identifier != era.system_identifier ||
+		state.last.era.database != era.database)
+		return NULL;
+	*size = state.last.size;
+	sealed = ledger_size();
+	if (state.last.size > (uint64) sealed)
+		return "truncated";
+	return log_extends(&state.last, sealed) ? NULL : "forked";
 }
 
 /* Store a verifier key under the next number; the caller holds the sign lock. */

@@ -49,6 +49,7 @@ typedef struct MedsyncSignedCheckpoint
 extern void medsync_proofs_init(void);	/* GUCs, callbacks; from _PG_init */
 extern void medsync_signer_init(void);
 extern void medsync_checkpoint_init(void);
+extern void medsync_audit_init(void);
 
 extern List *medsync_signer_keys(int *malformed);
 extern bool medsync_checkpoint_note_ours(const char *note, size_t len,
@@ -57,6 +58,8 @@ extern bool medsync_checkpoint_note_ours(const char *note, size_t len,
 extern bool medsync_checkpoint_stored(Snapshot snapshot,
 									  MedsyncSignedCheckpoint *checkpoint);
 extern void medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint);
+extern bool medsync_checkpoint_ready(char **detail, const char **hint);
+extern const char *medsync_checkpoint_contradiction(uint64 *size);
 extern void medsync_checkpoint_store(const MedsyncSignedCheckpoint *checkpoint);
 extern char *medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint);
 

@@ -35,6 +35,7 @@ medsync_proofs_init(void)
 {
 	medsync_signer_init();
 	medsync_checkpoint_init();
+	medsync_audit_init();
 	medsync_witness_init();
 }
 

@@ -13,6 +13,7 @@ use strict;
 use warnings;
 
 use Digest::SHA qw(sha256);
+use Fcntl qw(:flock);
 use IO::Socket::INET;
 use MIME::Base64 qw(decode_base64 encode_base64);
 use POSIX ();
@@ -114,14 +115,17 @@ sub stop
 
 END { local $?; stop(); }
 
+# A reader sees the old or the new text, never half of it.
 sub _write
 {
 	my ($path, $text, $how) = @_;
+	my $new = $how ? $path : "$path.$$.new";
 
-	open my $file, $how || '>', $path or die "$path: $!";
+	open my $file, $how || '>', $new or die "$new: $!";
 	binmode $file;
 	print $file $text;
-	close $file or die "$path: $!";
+	close $file or die "$new: $!";
+	$how or rename $new, $path or die "$path: $!";
 	return;
 }
 
@@ -233,6 +237,10 @@ sub _decide
 {
 	my ($self, $client, $name, $body, %option) = @_;
 	my $state = "$self->{directory}/$name.size";
+
+	# comparing and writing must be one: two requests may be here at once
+	open my $lock, '>', "$state.lock" or die "$state.lock: $!";
+	flock $lock, LOCK_EX or die "flock: $!";
 	my $known = _read($state);
 	my ($old, $proof, $text) =
 	  $body =~ /\Aold (0|[1-9]\d*)\n((?:[A-Za-z0-9+\/]{43}=\n)*)\n(.*\n)\n$DASH [^\n]*\n\z/s;
