@@ -24,6 +24,7 @@ entries by transaction and ordinal (X O).  Steps:
     sealed H SECONDS    so was the block of a height
     cut H               blocks from a height on were never sealed
     forget H            nor was anything written that they hold
+    journal             rewrite the journal, and nothing that follows from it
 
 Rewritten are journal, blocks, tiles, order and look-ups; live rows are not.
 Blocks that hold nothing any more are left out.
@@ -87,6 +88,7 @@ class Past:
         self.changed = set()    # packed rows to pack again
         self.cut_from = None    # height of the first block to leave out
         self.forgotten = False
+        self.journal_only = False
 
     def rows_of(self, xid):
         found = [row for row in self.ledger.packed_rows if row.xid == xid]
@@ -188,6 +190,9 @@ class Past:
         self.cut_from = height
         self.forgotten = True
 
+    def journal(self):
+        self.journal_only = True
+
     # -- all again --
 
     def pack(self, row):
@@ -274,14 +279,13 @@ class Past:
                 print("\t".join("\\N" if value is None else str(value) for value in row))
             print("\\.")
 
-        def time(value):
-            """As timestamptz would print it in UTC, microseconds and all."""
-            return "2000-01-01 00:00:00 UTC", value
-
         print("\\set ON_ERROR_STOP on\nBEGIN;")
         copy("_journal", "xid, ordinal, body",
              [(row.xid, row.ordinal or None, data(row.body))
               for row in sorted(self.ledger.packed_rows, key=lambda row: (row.xid, row.ordinal))])
+        if self.journal_only:
+            print("COMMIT;")
+            return
         print("CREATE TEMP TABLE block (height int8, era int4, previous_hash bytea, first_index int8, "
               "entry_count int8, root bytea, snapshot pg_snapshot, sealer_xid xid8, sealed int8, hash bytea);\n"
               "COPY block FROM stdin;")
@@ -300,7 +304,8 @@ class Past:
 
 
 STEPS = {"role": 2, "value": 4, "drop": 1, "copy": 2, "move": 2, "exchange": 2,
-         "table": 3, "time": 2, "sealed": 2, "cut": 1, "forget": 1}
+         "table": 3, "time": 2, "sealed": 2, "cut": 1, "forget": 1,
+         "journal": 0}
 BY_TRANSACTION = {"copy", "move", "exchange"}
 
 
@@ -315,7 +320,8 @@ def main():
             sys.exit("unknown step " + name)
         arguments = steps[:STEPS[name]]
         del steps[:STEPS[name]]
-        arguments[0] = int(arguments[0])
+        if arguments:
+            arguments[0] = int(arguments[0])
         if name in BY_TRANSACTION:
             arguments[1] = int(arguments[1])
         getattr(past, name)(*arguments)
