@@ -86,7 +86,7 @@ uninstall: uninstall-verify
 uninstall-verify:
 	rm -f '$(DESTDIR)$(bindir)/medsync-verify' '$(DESTDIR)$(mandir)/man1/medsync-verify.1'
 
-.PHONY: check-tap check-pgtap bench-quick indent
+.PHONY: check-tap check-pgtap fuzz-replay fuzz bench-quick indent
 
 # Tests that start servers of their own; as an unprivileged user.
 check-tap:
@@ -95,6 +95,14 @@ check-tap:
 
 check-pgtap:
 	pg_prove $(PROVE_FLAGS) $(srcdir)/test/pgtap/*.sql
+
+# The parsers of what outsiders send: the kept corpus under ASan and UBSan, and
+# libFuzzer for FUZZ_SECONDS a target (Debian: clang, libclang-rt-dev).
+fuzz-replay:
+	$(MAKE) -C $(srcdir)/test/fuzz replay
+
+fuzz:
+	$(MAKE) -C $(srcdir)/test/fuzz fuzz
 
 bench-quick:
 	$(srcdir)/test/bench/run --quick
