@@ -31,7 +31,8 @@ static const struct
 }			modes[] =
 {
 	{"log", MEDSYNC_MODE_LOG, medsync_verify_log},
-	{"entries", MEDSYNC_MODE_ENTRIES, medsync_verify_entries}
+	{"entries", MEDSYNC_MODE_ENTRIES, medsync_verify_entries},
+	{"receipt", MEDSYNC_MODE_RECEIPT, medsync_verify_receipt}
 };
 
 static void
@@ -40,10 +41,12 @@ print_help(void)
 	printf("medsync-verify checks a medsync ledger without trusting its server.\n\n"
 		   "Usage:\n"
 		   "  medsync-verify log DIR --key KEY [OPTION]...\n"
-		   "  medsync-verify entries FILE --log DIR --key KEY [OPTION]...\n\n"
+		   "  medsync-verify entries FILE --log DIR --key KEY [OPTION]...\n"
+		   "  medsync-verify receipt FILE --key KEY [OPTION]...\n\n"
 		   "Modes:\n"
 		   "  log DIR              a public export: checkpoint, tree and entries\n"
-		   "  entries FILE         a private export, against the public one\n\n"
+		   "  entries FILE         a private export, against the public one\n"
+		   "  receipt FILE         a receipt of one row\n\n"
 		   "Options:\n"
 		   "  -k, --key=KEY        verifier key of the log or of a witness, or a file with\n"
 		   "                       one on each line; may be given more than once\n"
