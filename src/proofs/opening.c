@@ -221,7 +221,8 @@ check_entry(Check *check)
 		return refuse(check, "entry_altered",
 					  "The entry is not in the log that was signed.");
 	if (!medsync_entry_decode(opening->entry, opening->entry_len,
-							  &check->header, &check->entry))
+							  &check->header, &check->entry) ||
+		medsync_operation_name(check->entry.operation) == NULL)
 		return refuse(check, "malformed", "The entry is malformed.");
 	return true;
 }
