@@ -33,11 +33,12 @@ VERIFY = $(VERIFY_DIR)/medsync-verify
 VERIFY_SHARED = src/common/wire.c src/common/json_text.c \
 	src/common/calendar.c src/vault/crypto.c src/ledger/canonical.c \
 	src/ledger/canonical_json.c src/ledger/commitment.c src/ledger/entry.c \
-	src/ledger/merkle.c src/ledger/manifest_text.c src/proofs/note.c
+	src/ledger/merkle.c src/ledger/manifest_text.c src/proofs/note.c \
+	src/proofs/opening.c
 VERIFY_SHARED_OBJS = $(patsubst %.c,$(VERIFY_DIR)/shared_%.o,$(notdir $(VERIFY_SHARED)))
 VERIFY_OBJS = $(addprefix $(VERIFY_DIR)/, main.o report.o state.o checkpoint.o \
-	log.o chain.o entries.o live.o live_table.o row_balance.o server.o \
-	type_tree.o text_codec.o text_time.o) $(VERIFY_SHARED_OBJS)
+	log.o chain.o entries.o receipt.o live.o live_table.o row_balance.o \
+	server.o type_tree.o text_codec.o text_time.o) $(VERIFY_SHARED_OBJS)
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
 # medsync needs UTF8, whatever the cluster's default.
@@ -64,7 +65,7 @@ medsync--$(EXTVERSION).sql: $(SQL_PARTS) medsync.control
 # The verifier.  It links PostgreSQL's frontend libraries as archives and
 # libcrypto as it is: nothing of PostgreSQL need be where it runs.  libpq's
 # header is needed; the library is loaded when mode live asks for it.
-VERIFY_COMPILE = $(CC) $(CFLAGS) -DFRONTEND -DMEDSYNC_VERSION='"$(EXTVERSION)"' $(CPPFLAGS) -I$(libpq_srcdir) -c -o $@ $<
+VERIFY_COMPILE = $(CC) $(CFLAGS) -DFRONTEND $(CPPFLAGS) -I$(libpq_srcdir) -c -o $@ $<
 
 all: $(VERIFY)
 

@@ -61,7 +61,7 @@ sub export
 
 # What stands in the page
 
-agrees('test vectors of the page', qr/^15 vectors recomputed/, 'vectors', $page);
+agrees('test vectors of the page', qr/^18 vectors recomputed/, 'vectors', $page);
 {
 	local $ENV{MEDSYNC_OWN_AES} = 1;
 	agrees('test vectors, with AES in Python', qr/own AES/, 'vectors', $page);
@@ -114,6 +114,18 @@ is(join(' ', sort keys %tried),
 copy("$vectors/small.key", "$dir/small.key") or die "copy: $!";
 chmod 0600, "$dir/small.key";
 
+# A value of one of the page's vectors, its lines joined.
+sub vector
+{
+	my ($name, $field) = @_;
+	my ($block) = slurp_file($page) =~ /^```vector \Q$name\E\n(.*?)^```/ms or die "no vector $name";
+
+	$block =~ s/\n  //g;
+	my ($value) = $block =~ /^\Q$field\E = (.*)$/m or die "no $field in vector $name";
+	$value =~ s/^"(.*)"$/$1/ and $value =~ s/\\n/\n/g;
+	return $value;
+}
+
 # Restored where transaction ids meet: the sealer's own is, in that ledger, that
 # of its last sealer, or of the first of the two transactions left over.
 my ($sealer) = sort { $b <=> $a } map { /^_block\t(?:[^\t]*\t){7}(\d+)/ ? $1 : () } @lines;
@@ -125,7 +137,9 @@ foreach my $case ([ $sealer, 'the last sealer' ], [ $left_over, 'a transaction l
 	my ($xid, $name) = @$case;
 
 	$keeper->stop if $keeper;
-	$keeper = new_node("keeper$xid", conf => "medsync.master_key_file = '$dir/small.key'\n");
+	append_to_file("$dir/signer$xid.key", vector('signer key', 'file, before its line feed') . "\n");
+	chmod 0600, "$dir/signer$xid.key";
+	$keeper = new_node("keeper$xid", conf => "medsync.master_key_file = '$dir/small.key'\nmedsync.signer_key_file = '$dir/signer$xid.key'\n");
 	$keeper->safe_psql('postgres', 'CREATE DATABASE meeting');
 	$keeper->command_ok(
 		[ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '-d', $keeper->connstr('meeting'), '-f', "$vectors/small.sql" ],
@@ -144,6 +158,11 @@ SQL
 	agrees("ids meet that of $name", qr/^20 sealed and 0 unsealed entries, 4 blocks, 1 eras/,
 		'ledger', export($keeper, 'meeting', "meeting$xid"), "$dir/small.key");
 	is_clean($keeper, 'meeting', "ids meet that of $name: clean");
+	is(query($keeper, 'meeting', 'SELECT note FROM medsync.checkpoint ORDER BY height DESC LIMIT 1'),
+		vector('checkpoint', 'note'), "ids meet that of $name: the checkpoint is the page's");
+	is(query($keeper, 'meeting', 'SELECT medsync.verifier_key()'), vector('signer key', 'verifier key'), "ids meet that of $name: its key");
+	like(query($keeper, 'meeting', 'SELECT medsync.receipt(6)'), qr/^extra \Q${\ vector('receipt', 'extra')}\E$/m,
+		"ids meet that of $name: a receipt is the page's");
 	is(query($keeper, 'meeting', "SELECT count(*) FROM medsync.history('lab') WHERE operation = 'update'"), '1', "ids meet that of $name: nothing twice");
 }
 

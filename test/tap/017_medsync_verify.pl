@@ -784,6 +784,59 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	is($sum, "1\n", 'another reader of JSON');
 }
 
+# ---- receipts ----
+
+{
+	my @with = ('--key', $key);
+	my $state = "$dir/receipt.state";
+
+	is_clean_run('remember the log', 'log', $log, @with, '--state', $state);
+	my $kept = slurp_file($state);
+	$node->safe_psql('main', "COPY (SELECT medsync.receipt('patient', '{\"id\": 1}')) TO '$dir/receipt.copy'");
+	my $text = slurp_file("$dir/receipt.copy") =~ s/\n\z//r =~ s/\\n/\n/gr =~ s/\\\\/\\/gr;
+	my $receipt = write_file("$dir/receipt", $text);
+	my $both = query($node, 'main', 'SELECT medsync.verifier_key()');
+
+	$report = is_clean_run('a receipt', 'receipt', $receipt, '--key', $both);
+	is($report->{receipt}{row}{name}, 'name 1', 'the row that it opens');
+	is($report->{receipt}{table}, 'patient', 'of which table');
+	is($report->{receipt}{operation}, 'update', 'what was done to it');
+	($status, $out) = run_verify('receipt', $receipt, '--key', $both);
+	like($out, qr/^receipt: \{.*"name": "name 1"/m, 'as text');
+	finds('the receipt under another key', 'bad_signature', 'receipt', $receipt, '--key', forge('vkey', $origin, $other_key));
+	finds('a witness is demanded', 'bad_signature', 'receipt', $receipt, '--key', $both,
+		'--key', forge('vkey', 'example.com/w', $other_key, 4), '--witnesses', 1);
+	finds('not a receipt', 'malformed', 'receipt', "$log/checkpoint", @with);
+	cannot('no file', qr/could not open file/, 'receipt', '/nowhere', @with);
+	cannot('a directory', qr/is a directory/, 'receipt', $dir, @with);
+
+	# made by others
+	for my $n (0, 7, $size - 1)
+	{
+		forge('receipt', $entries, "$dir/forged", $n, $origin, $log_key);
+		$report = is_clean_run("a receipt of entry $n by another implementation", 'receipt', "$dir/forged", @with, '--state', $state);
+		is($report->{receipt}{entry_index}, $n, 'its index');
+	}
+	forge('receipt', $early_entries, "$dir/forged", 3, $origin, $log_key);
+	is_clean_run('a receipt that is older than what is remembered', 'receipt', "$dir/forged", @with, '--state', $state);
+	forge('receipt', forged_entries($entries, 'flip', 'E9', 60), "$dir/forged", 9, $origin, $log_key);
+	finds('a receipt from a forked log', 'forked', 'receipt', "$dir/forged", @with, '--state', $state);
+	forge('receipt', forged_entries($entries, 'set', 'E9', 90, '63'), "$dir/forged", 9, $origin, $log_key);
+	finds('a receipt of an operation that there is not', 'malformed@9', 'receipt', "$dir/forged", @with);
+	is(slurp_file($state), $kept, 'a receipt changes nothing that is remembered');
+
+	my @unnoticed;
+	for my $i (grep { $_ % 5 == 0 } 0 .. length($text) - 1)
+	{
+		my $bit = chr(1 << int(rand(8)));
+
+		push @unnoticed, "cut $i" if status_of('receipt', write_file("$dir/forged", substr($text, 0, $i)), '--key', $both) ne '1';
+		push @unnoticed, "flip $i"
+		  if status_of('receipt', write_file("$dir/forged", substr($text, 0, $i) . (substr($text, $i, 1) ^ $bit) . substr($text, $i + 1)), '--key', $both) ne '1';
+	}
+	is("@unnoticed", '', 'truncations and bit flips of a receipt are findings');
+}
+
 # ---- another database goes on under another name ----
 
 {
@@ -819,7 +872,7 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	($status, $out) = run_verify('--help');
 	is($status, 0, 'help: exit status');
 	like($out, qr/^Usage:.*--key.*--state.*--witnesses.*--json/ms, 'help');
-	like($out, qr/$_/, "help knows $_") for qw(log entries);
+	like($out, qr/$_/, "help knows $_") for qw(log entries receipt);
 
 	cannot('nothing at all', qr/a mode and what to check must be given/);
 	cannot('a mode alone', qr/a mode and what to check must be given/, 'log', '--key', $key);
@@ -875,6 +928,10 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 		}
 	}
 
+	($status, $out, $err) = run_verify('log', $log, '--key', $key, '--quiet');
+	is("$status$out$err", '0', 'quiet');
+	($status, $out, $err) = run_verify('log', $log, '--key', forge('vkey', $origin, $other_key), '--quiet');
+	like($out, qr/^error: bad_signature\n.*^findings: 1 error/ms, 'quiet, and something was found');
 	($status, $out, $err) = run_verify('log', $log, '--key', $key, '--progress');
 	is("$status", '0', 'progress: exit status');
 	like($err, qr/^entries of the log: \d+ of $size \(\d+ %\)$/m, 'progress');

@@ -11,10 +11,11 @@
 
 DOC is docs/formats.md.  Nothing but Python's standard library is needed: where
 the package "cryptography" is missing (or MEDSYNC_OWN_AES is set), AES is
-computed here, slowly.  Exit status 0: all agrees, 1: something does not,
+computed here, slowly; Ed25519 always is.  Exit status 0: all agrees, 1: something does not,
 2: not used as above.
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -261,6 +262,83 @@ class Reader:
         return self.take(self.varint())
 
 
+# ---- Ed25519 (RFC 8032) ----
+
+ED_P = 2 ** 255 - 19
+ED_ORDER = 2 ** 252 + 27742317777372353535851937790883648493
+ED_D = -121665 * pow(121666, -1, ED_P) % ED_P
+
+
+def ed_x(y, odd):
+    """The x of a point of the curve, from its y and the lowest bit of x."""
+    square = (y * y - 1) * pow(ED_D * y * y + 1, -1, ED_P) % ED_P
+    x = pow(square, (ED_P + 3) // 8, ED_P)
+    if x * x % ED_P != square:
+        x = x * pow(2, (ED_P - 1) // 4, ED_P) % ED_P
+    if x * x % ED_P != square or (x == 0 and odd):
+        raise Malformed("no point of the curve")
+    return x if x & 1 == odd else ED_P - x
+
+
+def ed_point(y, odd):
+    """Extended coordinates: x z, y z, z, x y z."""
+    x = ed_x(y, odd)
+    return x, y, 1, x * y % ED_P
+
+
+def ed_sum(p, q):
+    a = (p[1] - p[0]) * (q[1] - q[0])
+    b = (p[1] + p[0]) * (q[1] + q[0])
+    c = 2 * ED_D * p[3] * q[3]
+    d = 2 * p[2] * q[2]
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % ED_P, g * h % ED_P, f * g % ED_P, e * h % ED_P
+
+
+def ed_times(number, point):
+    total = 0, 1, 1, 0
+    while number:
+        if number & 1:
+            total = ed_sum(total, point)
+        point = ed_sum(point, point)
+        number >>= 1
+    return total
+
+
+def ed_bytes(point):
+    inverse = pow(point[2], -1, ED_P)
+    x, y = point[0] * inverse % ED_P, point[1] * inverse % ED_P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def ed_base():
+    return ed_point(4 * pow(5, -1, ED_P) % ED_P, 0)
+
+
+def ed_hash(*parts):
+    return int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little") % ED_ORDER
+
+
+def ed_secret(seed):
+    """The number that a seed stands for, and the bytes that make nonces."""
+    digest = hashlib.sha512(seed).digest()
+    number = int.from_bytes(digest[:32], "little") & (1 << 254) - 8 | 1 << 254
+    return number, digest[32:]
+
+
+def ed25519_public(seed):
+    return ed_bytes(ed_times(ed_secret(seed)[0], ed_base()))
+
+
+def ed25519_sign(seed, message):
+    number, prefix = ed_secret(seed)
+    public = ed25519_public(seed)
+    nonce = ed_hash(prefix, message)
+    point = ed_bytes(ed_times(nonce, ed_base()))
+    rest = (nonce + ed_hash(point, public, message) * number) % ED_ORDER
+    return point + rest.to_bytes(32, "little")
+
+
 # ---- packed rows, entries, leaves ----
 
 HAS_OPERATION, HAS_TABLE, HAS_COMMAND, HAS_STATEMENT_TIME = 1, 2, 4, 8
@@ -387,6 +465,24 @@ def tree_root(levels, size):
             left = levels[height][(size >> height) - 1]
             root = left if root is None else node_hash(left, root)
     return sha256() if root is None else root
+
+
+def proven_root(leaf, index, size, proof):
+    """The root that an inclusion proof of RFC 6962 leads to."""
+    last = size - 1
+    for other in proof:
+        if last == 0:
+            raise Malformed("an inclusion proof is too long")
+        if index & 1 or index == last:
+            leaf = node_hash(other, leaf)
+            while index and not index & 1:
+                index, last = index >> 1, last >> 1
+        else:
+            leaf = node_hash(leaf, other)
+        index, last = index >> 1, last >> 1
+    if last != 0:
+        raise Malformed("an inclusion proof is too short")
+    return leaf
 
 
 def tiles_of(levels, size):
@@ -1095,6 +1191,48 @@ def check_values(path, key_path, doc):
     return ledger.report()
 
 
+# ---- notes and receipts ----
+
+
+def key_id_of(origin, public):
+    return sha256(origin, b"\n\x01", public)[:4]
+
+
+def verifier_key(origin, public):
+    return b"+".join((origin, key_id_of(origin, public).hex().encode(), base64.b64encode(b"\x01" + public)))
+
+
+def checkpoint_text(origin, size, root):
+    return b"%s\n%d\n%s\n" % (origin, size, base64.b64encode(root))
+
+
+def signature_line(origin, seed, text):
+    signed = key_id_of(origin, ed25519_public(seed)) + ed25519_sign(seed, text)
+    return b"\xe2\x80\x94 %s %s\n" % (origin, base64.b64encode(signed))
+
+
+class Receipt:
+    """The bytes of a receipt's extra line."""
+
+    def __init__(self, data):
+        r = Reader(data)
+        if r.u8() != 1:
+            raise Malformed("version of a receipt")
+        self.entry, self.salt = r.counted(), r.take(32)
+        flags = r.u8()
+        self.row = self.manifest = None
+        if flags > 3 or flags == 1:
+            raise Malformed("flags of a receipt")
+        if flags & 1:
+            self.r, self.row = r.take(32), r.counted()
+        if flags & 2:
+            self.manifest, self.ddl_index = r.counted(), r.u64()
+            self.ddl_entry, self.ddl_salt = r.counted(), r.take(32)
+            self.ddl_proof = [r.take(32) for _ in range(r.u8())]
+        if r.left() != 0:
+            raise Malformed("bytes after a receipt")
+
+
 # ---- the fenced vectors in the page ----
 
 
@@ -1209,12 +1347,46 @@ def vector_manifest(v):
     return {"SHA-256": sha256(v["content"].encode())}
 
 
+def vector_signer_key(v):
+    seed, origin = v.hex("seed"), v.text("origin")
+    public = ed25519_public(seed)
+    key = verifier_key(origin, public)
+    return {"file, before its line feed": b"medsync-signer-key-v1:" + seed.hex().encode(), "public key": public,
+            "key id": key_id_of(origin, public), "verifier key": json.dumps(key.decode()),
+            "detail of its entry": key, "detail with a reason": key + b"\n" + v.text("reason")}
+
+
+def vector_checkpoint(v):
+    seed, origin = v.hex("seed"), v.text("origin")
+    text = checkpoint_text(origin, v.number("size"), v.hex("root"))
+    note = text + b"\n" + signature_line(origin, seed, text)
+    return {"text": json.dumps(text.decode()), "signature": ed25519_sign(seed, text),
+            "note": json.dumps(note.decode(), ensure_ascii=False)}
+
+
+def vector_receipt(v):
+    receipt = Receipt(base64.b64decode(v.text("extra"), validate=True))
+    table = int.from_bytes(receipt.entry[59:63], "big")
+    leaf, ddl = (leaf_hash(b"\x01" + sha256(salt, entry))
+                 for salt, entry in ((receipt.salt, receipt.entry), (receipt.ddl_salt, receipt.ddl_entry)))
+    proof = [bytes.fromhex(h) for h in json.loads(v["proof"])]
+    size = v.number("size")
+    h = sha256(b"\x01", u32(table), receipt.row)
+    return {"salt": receipt.salt, "entry": receipt.entry, "r": receipt.r, "canonical row": receipt.row,
+            "commitment": sha256(receipt.r, h), "index of the ddl entry": str(receipt.ddl_index),
+            "ddl entry": receipt.ddl_entry, "ddl salt": receipt.ddl_salt,
+            "SHA-256 of the manifest": sha256(receipt.manifest), "leaf hash": leaf, "leaf hash of the ddl entry": ddl,
+            "root": proven_root(leaf, v.number("index"), size, proof),
+            "root by the ddl entry": proven_root(ddl, receipt.ddl_index, size, receipt.ddl_proof)}
+
+
 VECTORS = {
     "derived keys": vector_derived_keys, "master key": vector_master_key, "key-encryption key": vector_kek_wrap,
     "subject key": vector_subject_wrap, "duplicate subject key": vector_subject_wrap,
     "commitment": vector_commitment, "image": vector_image, "large image": vector_chunk,
     "packed row": vector_packed_row, "tree": vector_tree, "era": vector_era, "block": vector_block,
-    "order": vector_order, "postings": vector_postings, "manifest": vector_manifest}
+    "order": vector_order, "postings": vector_postings, "manifest": vector_manifest,
+    "signer key": vector_signer_key, "checkpoint": vector_checkpoint, "receipt": vector_receipt}
 
 
 def check_vectors(path):
@@ -1232,7 +1404,9 @@ def check_vectors(path):
                 vector[last] += line.strip()      # a long value goes on in the next line
         computed = VECTORS[name](vector)
         for key, value in computed.items():
-            shown = value.decode() if key.startswith("file") else value.hex()
+            if isinstance(value, bytes):
+                value = value.decode() if key.startswith("file") else value.hex()
+            shown = value
             if vector.get(key) != shown:
                 print(f"{name}: {key} is {shown}\n    not {vector.get(key)}")
                 failed += 1

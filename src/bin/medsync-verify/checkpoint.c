@@ -177,7 +177,8 @@ check_signers(const MedsyncOptions *options, const MedsyncNote *note,
 
 /* What the remembered checkpoint alone tells about this one. */
 static void
-compare_with_state(const MedsyncCheckpoint *checkpoint)
+compare_with_state(const MedsyncOptions *options,
+				   const MedsyncCheckpoint *checkpoint)
 {
 	const MedsyncCheckpoint *old = &medsync_state.checkpoint;
 
@@ -191,6 +192,7 @@ compare_with_state(const MedsyncCheckpoint *checkpoint)
 										checkpoint->origin_len),
 							   "The log has another origin than the remembered checkpoint. If it was changed on purpose, begin a new state file.");
 	else if (checkpoint->size < old->size &&
+			 options->mode != MEDSYNC_MODE_RECEIPT &&
 			 (!have_best || best.size < old->size))
 		medsync_report_finding(MEDSYNC_ERROR, "truncated", MEDSYNC_NO_PLACE,
 							   medsync_number(old->size),
@@ -264,7 +266,7 @@ medsync_checkpoint_check(const MedsyncOptions *options, const char *text,
 		return false;
 	if (!is_best(checkpoint))
 	{
-		compare_with_state(checkpoint);
+		compare_with_state(options, checkpoint);
 		compare_with_best(checkpoint);
 	}
 	keep_if_best(text, len, checkpoint, &signers);
@@ -328,7 +330,8 @@ medsync_checkpoint_finish(const MedsyncOptions *options)
 	int64		now = (int64) time(NULL);
 	MedsyncState state = medsync_state;
 
-	if (!have_best)
+	/* a receipt's checkpoint need not be the newest */
+	if (!have_best || options->mode == MEDSYNC_MODE_RECEIPT)
 		return;
 	if (!is_remembered())
 		state.first_seen = now;
