@@ -87,15 +87,29 @@ medsync_ledger_init(void)
 	medsync_worker_init();
 }
 
-/* Take one of the two locks of this room, to the end of the transaction. */
-void
-medsync_ledger_lock(MedsyncLock what)
+static bool
+acquire_lock(MedsyncLock what, bool dont_wait)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
 					   medsync_relation_oid("_ledger"), what);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	return LockAcquire(&tag, ExclusiveLock, false, dont_wait) !=
+		LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* Take one of the ledger's locks, to the end of the transaction. */
+void
+medsync_ledger_lock(MedsyncLock what)
+{
+	(void) acquire_lock(what, false);
+}
+
+/* The same, unless somebody has it. */
+bool
+medsync_ledger_try_lock(MedsyncLock what)
+{
+	return acquire_lock(what, true);
 }
 
 /* Give a lock back early: nothing was done under it. */

@@ -35,6 +35,7 @@ typedef enum MedsyncLock
 extern void medsync_ledger_init(void);
 
 extern void medsync_ledger_lock(MedsyncLock what);
+extern bool medsync_ledger_try_lock(MedsyncLock what);
 extern void medsync_ledger_unlock(MedsyncLock what);
 extern bool medsync_ledger_read(uint8 *id, TimestampTz *created_at);
 extern void medsync_ledger_create(void);

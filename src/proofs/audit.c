@@ -162,7 +162,9 @@ check_notes(Verifier *verifier, List *signers)
 
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
-		height = DatumGetInt64(values[Anum_checkpoint_height - 1]);
+		/* no block has a negative height */
+		height = isnull[Anum_checkpoint_height - 1] ? -1 :
+			DatumGetInt64(values[Anum_checkpoint_height - 1]);
 		last = Max(last, height);
 		if (verifier->since > 0 && find_block(verifier, height, &block) &&
 			block.first_index + block.entry_count <= verifier->since)
@@ -228,6 +230,7 @@ check_cosignature(Verifier *verifier, List *witnesses, int64 height,
 	FindingPlace place = {NULL, NULL, height, -1};
 	const MedsyncWitness *witness = witness_named(witnesses, name);
 	char	   *note = note_of(verifier, height);
+	char	   *ended = psprintf("%s\n", line);
 	MedsyncNote parsed;
 	char	   *kept;
 	uint64		cosigned_at;
@@ -236,9 +239,10 @@ check_cosignature(Verifier *verifier, List *witnesses, int64 height,
 		medsync_verify_report(verifier, "error", "bad_signature", place, NULL,
 							  name, "There is a cosignature of a checkpoint that is not there.");
 	else if (witness != NULL && !witness->malformed &&
-			 medsync_cosignature_check(parsed.text, parsed.text_len, line,
-									   strlen(line), &witness->key, &kept,
-									   &cosigned_at) != MEDSYNC_NOTE_SIGNED)
+			 (medsync_cosignature_check(parsed.text, parsed.text_len, ended,
+										strlen(ended), &witness->key, &kept,
+										&cosigned_at) != MEDSYNC_NOTE_SIGNED ||
+			  strcmp(kept, line) != 0))
 		medsync_verify_report(verifier, "error", "bad_signature", place, NULL,
 							  name, "A stored cosignature is not the witness's.");
 }
@@ -267,6 +271,7 @@ check_cosignatures(Verifier *verifier)
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
 		check_cosignature(verifier, witnesses,
+						  isnull[Anum_cosignature_height - 1] ? -1 :
 						  DatumGetInt64(values[Anum_cosignature_height - 1]),
 						  isnull[Anum_cosignature_witness - 1] ? "" :
 						  TextDatumGetCString(values[Anum_cosignature_witness - 1]),
@@ -404,7 +409,7 @@ static void
 report_signer_key(MedsyncStatusReport *report)
 {
 	const char *path = medsync_signer_path();
-	char	   *detail = NULL;
+	const char *detail = NULL;
 	const char *hint = NULL;
 	uint64		size;
 	const char *verdict;

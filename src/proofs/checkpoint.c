@@ -19,9 +19,10 @@
  * stays unsigned, with a notice, until declare_era() gives a new origin.
  *
  * Notes of one block are equal, whoever makes them.  Rows are written under
- * the sign lock, held to the end of the transaction, and taken last: nothing
- * slow is done under it, and no writer of tracked tables or sealing worker
- * waits for it.  Lock order: seal lock, sign lock.  An error or a crash
+ * the sign lock, taken last and given back at once; only a change of keys
+ * keeps it to the end of its transaction, and then sealing goes on unsigned:
+ * neither seal() nor the worker waits for it.  Lock order: seal lock, sign
+ * lock.  An error or a crash
  * leaves the ledger as it was; the last file may then name a candidate that
  * never was.  On a standby stored notes can be read and nothing is signed.
  *
@@ -64,7 +65,7 @@ enum
 /* Why a block cannot be signed, for people */
 typedef struct SignProblem
 {
-	char	   *detail;
+	const char *detail;			/* NULL: there is none */
 	const char *hint;
 } SignProblem;
 
@@ -370,11 +371,13 @@ may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
 		"If this database is to go on alone, call medsync.declare_era().";
 	MedsyncSignedCheckpoint stored;
 	MedsyncLastState last;
+	char	   *damage;
 	int64		size;
 
 	problem->hint = declare;
-	if (!medsync_last_read(origin, &last, &problem->detail))
+	if (!medsync_last_read(origin, &last, &damage))
 	{
+		problem->detail = damage;
 		problem->hint = "Bring the file back from its backup, or call medsync.declare_era().";
 		return false;
 	}
@@ -438,7 +441,7 @@ sign_block(const MedsyncBlock *block, bool committed,
 	problem->hint = NULL;
 	if (!medsync_ledger_read(ledger_id, &created_at))
 	{
-		problem->detail = pstrdup("The ledger has no identity.");
+		problem->detail = "The ledger has no identity.";
 		return false;
 	}
 	if (!load_signer(&signer, true, problem))
@@ -493,7 +496,7 @@ sign_block(const MedsyncBlock *block, bool committed,
  * never signed and has no key file yet would be given one.
  */
 bool
-medsync_checkpoint_ready(char **detail, const char **hint)
+medsync_checkpoint_ready(const char **detail, const char **hint)
 {
 	uint8		ledger_id[MEDSYNC_ID_SIZE];
 	TimestampTz created_at;
@@ -574,48 +577,77 @@ store_signer_key(const MedsyncVerifierKey *key)
 	CommandCounterIncrement();
 }
 
-/*
- * Store a note that was made in this transaction, unless somebody else has
- * by now.  Called last, since the sign lock is held from here to the end.
- */
-void
-medsync_checkpoint_store(const MedsyncSignedCheckpoint *checkpoint)
+/* The key that a ledger's first note was signed with becomes its first key. */
+static void
+store_first_key(const MedsyncSignedCheckpoint *checkpoint)
 {
 	MedsyncNote note;
 	MedsyncCheckpoint text;
 	MedsyncVerifierKey key;
-	Relation	heap;
+	MedsyncSigningKey secret;
+	MedsyncKeyFileProblem fault;
+
+	if (!medsync_note_parse(checkpoint->note, strlen(checkpoint->note),
+							&note) ||
+		!medsync_checkpoint_parse(note.text, note.text_len, &text) ||
+		!medsync_signer_read(false, &secret, &fault))
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
+				 errmsg("the signer key went away while it was in use")));
+	medsync_vkey_make(&key, pnstrdup(text.origin, text.origin_len),
+					  MEDSYNC_SIGNATURE_ED25519, secret.public_key);
+	medsync_cleanse(&secret, sizeof(secret));
+	store_signer_key(&key);
+}
+
+static void
+insert_note(const MedsyncSignedCheckpoint *checkpoint)
+{
+	Relation	heap = medsync_open("_checkpoint", RowExclusiveLock);
 	Datum		values[Natts_checkpoint];
 	bool		isnull[Natts_checkpoint] = {0};
 
-	if (!checkpoint->unstored)
-		return;
-	medsync_ledger_lock(MEDSYNC_LOCK_SIGN);
-	if (stored_note(checkpoint->height, SnapshotSelf) != NULL)
-		return;
-	if (medsync_signer_keys(NULL) == NIL)
-	{
-		MedsyncSigningKey secret;
-		MedsyncKeyFileProblem fault;
-
-		if (!medsync_note_parse(checkpoint->note, strlen(checkpoint->note),
-								&note) ||
-			!medsync_checkpoint_parse(note.text, note.text_len, &text) ||
-			!medsync_signer_read(false, &secret, &fault))
-			ereport(ERROR,
-					(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
-					 errmsg("the signer key went away while it was in use")));
-		medsync_vkey_make(&key, pnstrdup(text.origin, text.origin_len),
-						  MEDSYNC_SIGNATURE_ED25519, secret.public_key);
-		medsync_cleanse(&secret, sizeof(secret));
-		store_signer_key(&key);
-	}
-	heap = medsync_open("_checkpoint", RowExclusiveLock);
 	values[Anum_checkpoint_height - 1] = Int64GetDatum(checkpoint->height);
 	values[Anum_checkpoint_note - 1] = CStringGetTextDatum(checkpoint->note);
 	CatalogTupleInsert(heap, heap_form_tuple(RelationGetDescr(heap), values,
 											 isnull));
 	table_close(heap, RowExclusiveLock);
+}
+
+/*
+ * Store a note that was made in this transaction, unless somebody else has,
+ * or is about to: if that one fails, the next signature covers the block as
+ * well.  The sign lock is given back at once, except with the first key.
+ * False: somebody has the lock, and the caller did not want to wait.
+ */
+static bool
+store_note(const MedsyncSignedCheckpoint *checkpoint, bool wait)
+{
+	SnapshotData dirty;
+
+	if (wait)
+		medsync_ledger_lock(MEDSYNC_LOCK_SIGN);
+	else if (!medsync_ledger_try_lock(MEDSYNC_LOCK_SIGN))
+		return false;
+	if (medsync_signer_keys(NULL) == NIL)
+	{
+		store_first_key(checkpoint);
+		insert_note(checkpoint);
+		return true;
+	}
+	InitDirtySnapshot(dirty);
+	if (stored_note(checkpoint->height, &dirty) == NULL)
+		insert_note(checkpoint);
+	medsync_ledger_unlock(MEDSYNC_LOCK_SIGN);
+	return true;
+}
+
+/* Store what medsync_checkpoint_latest() has signed; called last. */
+void
+medsync_checkpoint_store(const MedsyncSignedCheckpoint *checkpoint)
+{
+	if (checkpoint->unstored)
+		(void) store_note(checkpoint, true);
 }
 
 /* Fill in size and root of a stored checkpoint from its own text. */
@@ -683,6 +715,20 @@ medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint)
 	complete_stored(checkpoint);
 }
 
+/* Append a stored line, if with it the note is still one. */
+static void
+append_cosignature(StringInfo note, const char *line)
+{
+	int			len = note->len;
+	MedsyncNote parsed;
+
+	appendStringInfo(note, "%s\n", line);
+	if (medsync_note_parse(note->data, note->len, &parsed))
+		return;
+	note->len = len;
+	note->data[len] = '\0';
+}
+
 /* The note with the lines of those who cosigned it; palloc'd. */
 char *
 medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint)
@@ -706,7 +752,7 @@ medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint)
 										RelationGetDescr(heap), &isnull);
 
 		if (!isnull)
-			appendStringInfo(&note, "%s\n", TextDatumGetCString(line));
+			append_cosignature(&note, TextDatumGetCString(line));
 	}
 	medsync_scan_end(&scan);
 	table_close(heap, AccessShareLock);
@@ -738,9 +784,14 @@ sign_before_commit(void)
 	if (last != NULL && last->height == pending.height &&
 		stored_note(last->height, SnapshotSelf) == NULL)
 	{
-		if (sign_block(last, false, &checkpoint, &problem))
-			medsync_checkpoint_store(&checkpoint);
-		else
+		if (sign_block(last, false, &checkpoint, &problem) &&
+			!store_note(&checkpoint, false))
+		{
+			pending.promote = false;
+			problem.detail = "Another transaction is changing who signs.";
+			problem.hint = "Call medsync.seal() again when it has ended.";
+		}
+		if (problem.detail != NULL)
 			ereport(NOTICE,
 					(errmsg("block " INT64_FORMAT " is sealed, but not signed",
 							last->height),
@@ -805,9 +856,13 @@ publish_by_worker(int64 since_last)
 		return false;
 	if (since_last < (int64) publish_interval * 1000)
 		return true;
-	if (sign_block(last, true, &checkpoint, &problem))
-		medsync_checkpoint_store(&checkpoint);
-	else
+	if (sign_block(last, true, &checkpoint, &problem) &&
+		!store_note(&checkpoint, false))
+	{
+		pending.promote = false;
+		return true;
+	}
+	if (problem.detail != NULL)
 		ereport(LOG,
 				(errmsg("block " INT64_FORMAT " is sealed, but not signed",
 						last->height),

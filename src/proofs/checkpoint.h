@@ -58,7 +58,7 @@ extern bool medsync_checkpoint_note_ours(const char *note, size_t len,
 extern bool medsync_checkpoint_stored(Snapshot snapshot,
 									  MedsyncSignedCheckpoint *checkpoint);
 extern void medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint);
-extern bool medsync_checkpoint_ready(char **detail, const char **hint);
+extern bool medsync_checkpoint_ready(const char **detail, const char **hint);
 extern const char *medsync_checkpoint_contradiction(uint64 *size);
 extern void medsync_checkpoint_store(const MedsyncSignedCheckpoint *checkpoint);
 extern char *medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint);

@@ -210,30 +210,3 @@ CREATE FUNCTION medsync.verify_receipt(
 	AS 'MODULE_PATHNAME', 'medsync_verify_receipt';
 COMMENT ON FUNCTION medsync.verify_receipt(pg_catalog.text, pg_catalog.text) IS
 	'Is this a receipt of the log with that verifier key?  Verdict valid, or what is wrong';
-
--- ------------------------------------------------------------------
--- proofs: views
--- ------------------------------------------------------------------
-
-CREATE VIEW medsync.checkpoint AS
-	SELECT b.height,
-		b.first_index OPERATOR(pg_catalog.+) b.entry_count AS size,
-		b.root,
-		b.previous_hash AS previous,
-		b.hash,
-		b.sealed_at,
-		c.note OPERATOR(pg_catalog.||) COALESCE(
-			(SELECT pg_catalog.string_agg(s.line OPERATOR(pg_catalog.||) E'\n', '' ORDER BY s.witness)
-			 FROM medsync._cosignature AS s
-			 WHERE s.height OPERATOR(pg_catalog.=) b.height), '') AS note,
-		CASE WHEN c.note IS NOT NULL THEN ARRAY(
-			SELECT s.witness
-			FROM medsync._cosignature AS s
-			WHERE s.height OPERATOR(pg_catalog.=) b.height
-			ORDER BY s.witness) END AS witnesses
-	FROM medsync._block AS b
-	LEFT JOIN medsync._checkpoint AS c ON c.height OPERATOR(pg_catalog.=) b.height;
-REVOKE ALL ON TABLE medsync.checkpoint FROM PUBLIC;
-GRANT SELECT ON TABLE medsync.checkpoint TO medsync_admin, medsync_auditor;
-COMMENT ON VIEW medsync.checkpoint IS
-	'The blocks of the ledger, with the signed notes that went out; note and witnesses are null in blocks that nobody signed';

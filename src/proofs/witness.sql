@@ -78,8 +78,30 @@ COMMENT ON FUNCTION medsync._witnessed(pg_catalog.int8, pg_catalog.text) IS
 	'Which of the registered witnesses have cosigned the signed note of a block, and whether that meets medsync.witness_policy';
 
 -- ------------------------------------------------------------------
--- witnesses: view
+-- witnesses: views
 -- ------------------------------------------------------------------
+
+-- Only cosignatures that verify are shown; nothing is checked unless asked for.
+CREATE VIEW medsync.checkpoint AS
+	SELECT b.height,
+		b.first_index OPERATOR(pg_catalog.+) b.entry_count AS size,
+		b.root,
+		b.previous_hash AS previous,
+		b.hash,
+		b.sealed_at,
+		c.note OPERATOR(pg_catalog.||) COALESCE(
+			(SELECT pg_catalog.string_agg(s.line OPERATOR(pg_catalog.||) E'\n', '' ORDER BY s.witness)
+			 FROM medsync._cosignature AS s
+			 WHERE s.height OPERATOR(pg_catalog.=) b.height
+			 AND s.witness OPERATOR(pg_catalog.=) ANY (
+				(SELECT w.cosigned FROM medsync._witnessed(b.height, c.note) AS w)::pg_catalog.text[])), '') AS note,
+		(SELECT w.cosigned FROM medsync._witnessed(b.height, c.note) AS w) AS witnesses
+	FROM medsync._block AS b
+	LEFT JOIN medsync._checkpoint AS c ON c.height OPERATOR(pg_catalog.=) b.height;
+REVOKE ALL ON TABLE medsync.checkpoint FROM PUBLIC;
+GRANT SELECT ON TABLE medsync.checkpoint TO medsync_admin, medsync_auditor;
+COMMENT ON VIEW medsync.checkpoint IS
+	'The blocks of the ledger, with the signed notes that went out and who cosigned them; note and witnesses are null in blocks that nobody signed';
 
 CREATE VIEW medsync.witness AS
 	SELECT w.name,

@@ -4,8 +4,8 @@
 # error.  The tables and columns come from the catalog, so that a table added
 # tomorrow is tested tomorrow.  What carries no evidence must be declared in
 # docs/security.md under the heading "No evidence", one "table.column: why" or
-# "table.*: why" a line; what is declared there and does not exist is an error
-# too.
+# "table.*: why" a line, "deleted" standing for a deletion of the row; what is
+# declared there and does not exist is an error too.
 
 use strict;
 use warnings;
@@ -13,6 +13,9 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use Digest::SHA qw(sha256);
+use IPC::Run;
+use MIME::Base64 qw(encode_base64);
 use MedsyncTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -83,6 +86,42 @@ UPDATE lab SET value = 'waiting', unit = 'mg' WHERE id = 2;
 INSERT INTO patient SELECT 9, string_agg(md5(i::text), ''), 4 FROM generate_series(1, 400) i;
 INSERT INTO visit VALUES (3, '2026-01-03', 11);
 SQL
+
+# A witness of our own, so that there is a cosignature.
+sub cosign
+{
+	my ($name) = @_;
+	my $key = "$PostgreSQL::Test::Utils::tmp_check/witness.pem";
+	my ($note, $public, $signature, $time) = (undef, undef, undef, 1700000000);
+
+	system_or_bail('openssl', 'genpkey', '-algorithm', 'ed25519', '-out', $key);
+	$public = substr(run_openssl('', 'pkey', '-in', $key, '-pubout', '-outform', 'DER'), -32);
+	my $id = substr(sha256("$name\n\x04$public"), 0, 4);
+	my $vkey = sprintf('%s+%s+%s', $name, unpack('H*', $id), encode_base64("\x04$public", ''));
+
+	$node->safe_psql($db, "SELECT medsync.add_witness('w', 'http://127.0.0.1:1', '$vkey')");
+	$note = $node->safe_psql($db, 'SELECT note FROM medsync._checkpoint ORDER BY height DESC LIMIT 1');
+	$note =~ s/\n\n.*/\n/s;
+	my $file = "$PostgreSQL::Test::Utils::tmp_check/cosigned";
+	append_to_file($file, "cosignature/v1\ntime $time\n$note");
+	$signature = run_openssl('', 'pkeyutl', '-sign', '-inkey', $key, '-rawin', '-in', $file);
+	my $line = "\xe2\x80\x94 $name " . encode_base64($id . pack('Q>', $time) . $signature, '');
+	$node->safe_psql($db, "INSERT INTO medsync._cosignature SELECT max(height), 'w', convert_from('\\x" . unpack('H*', $line) . "', 'UTF8') FROM medsync._checkpoint");
+	return;
+}
+
+sub run_openssl
+{
+	my ($input, @command) = @_;
+	my $output;
+
+	IPC::Run::run([ 'openssl', @command ], '<', \$input, '>', \$output) or BAIL_OUT("openssl @command failed");
+	return $output;
+}
+
+cosign('witness.example/w');
+# and a second key, with its announcement
+$node->safe_psql($db, 'SELECT medsync.rotate_signer_key()');
 is_clean($node, $db, 'clean before any change');
 cmp_ok(unsealed($node, $db), '>=', 4, 'some entries are unsealed');
 cmp_ok(query($node, $db, 'SELECT count(*) FROM medsync.checkpoint'), '>=', 4, 'some blocks');
@@ -314,7 +353,7 @@ SQL
 	is( query($node, $name, <<SQL), '', "$table: every change and every deletion is found");
 SELECT col, what, count(*), min(place) FROM testing.result
 WHERE tab = '$table' AND done AND trouble IS NULL AND errors = 0
-  AND NOT (tab || '.' || col) IN (VALUES $undeclared)
+  AND NOT (tab || '.' || CASE what WHEN 'row deleted' THEN 'deleted' ELSE col END) IN (VALUES $undeclared)
 GROUP BY col, what ORDER BY 1, 2
 SQL
 	return;
@@ -343,11 +382,11 @@ foreach my $name (sort keys %declared)
 	is( query($node, $db, <<SQL), 't', "$name, declared to carry no evidence, exists");
 SELECT count(*) > 0 FROM pg_attribute
 WHERE attrelid = to_regclass('medsync.$table') AND attnum > 0
-  AND ('$column' = '*' OR attname = '$column')
+  AND ('$column' IN ('*', 'deleted') OR attname = '$column')
 SQL
 	cmp_ok(query($node, $db, <<SQL), '>', 0, "$name is rightly declared: some change of it is not found");
 SELECT count(*) FROM testing.result
-WHERE tab = '$table' AND ('$column' IN ('*', col)) AND done AND errors = 0
+WHERE tab = '$table' AND ('$column' IN ('*', CASE what WHEN 'row deleted' THEN 'deleted' ELSE col END)) AND done AND errors = 0
 SQL
 }
 
