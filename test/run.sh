@@ -286,7 +286,7 @@ else
 fi
 
 begin "fuzz corpus, ASan"
-fuzz fuzz-replay 300
+fuzz fuzz-replay 600
 
 if [ "$HEAVY" = 1 ]
 then
