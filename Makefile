@@ -16,7 +16,7 @@ PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
 	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/file.o \
 	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
-	src/proofs/submit.o src/proofs/audit.o
+	src/proofs/submit.o src/proofs/openings.o src/proofs/audit.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
@@ -37,7 +37,8 @@ VERIFY_SHARED = src/common/wire.c src/common/json_text.c \
 	src/proofs/opening.c
 VERIFY_SHARED_OBJS = $(patsubst %.c,$(VERIFY_DIR)/shared_%.o,$(notdir $(VERIFY_SHARED)))
 VERIFY_OBJS = $(addprefix $(VERIFY_DIR)/, main.o report.o state.o checkpoint.o \
-	log.o chain.o entries.o receipt.o) $(VERIFY_SHARED_OBJS)
+	log.o chain.o entries.o receipt.o live.o live_table.o row_balance.o \
+	server.o type_tree.o text_codec.o text_time.o) $(VERIFY_SHARED_OBJS)
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
 # medsync needs UTF8, whatever the cluster's default.
@@ -62,8 +63,9 @@ medsync--$(EXTVERSION).sql: $(SQL_PARTS) medsync.control
 	cat $(filter %.sql,$^) > $@
 
 # The verifier.  It links PostgreSQL's frontend libraries as archives and
-# libcrypto as it is: nothing of PostgreSQL need be where it runs.
-VERIFY_COMPILE = $(CC) $(CFLAGS) -DFRONTEND $(CPPFLAGS) -c -o $@ $<
+# libcrypto as it is: nothing of PostgreSQL need be where it runs.  libpq's
+# header is needed; the library is loaded when mode live asks for it.
+VERIFY_COMPILE = $(CC) $(CFLAGS) -DFRONTEND $(CPPFLAGS) -I$(libpq_srcdir) -c -o $@ $<
 
 all: $(VERIFY)
 
@@ -75,7 +77,7 @@ $(filter-out $(VERIFY_SHARED_OBJS),$(VERIFY_OBJS)): %.o: %.c
 $(foreach file,$(VERIFY_SHARED),$(eval $(VERIFY_DIR)/shared_$(basename $(notdir $(file))).o: $(file); $$(VERIFY_COMPILE)))
 
 $(VERIFY): $(VERIFY_OBJS)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport -lcrypto -o $@
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport -lcrypto $(filter -ldl -lm,$(LIBS)) -o $@
 
 .PHONY: install-verify uninstall-verify
 install: install-verify
@@ -88,7 +90,7 @@ uninstall: uninstall-verify
 uninstall-verify:
 	rm -f '$(DESTDIR)$(bindir)/medsync-verify' '$(DESTDIR)$(mandir)/man1/medsync-verify.1'
 
-.PHONY: check-tap check-pgtap bench-quick indent
+.PHONY: check-tap check-pgtap fuzz-replay fuzz bench-quick indent
 
 # Tests that start servers of their own; as an unprivileged user.
 check-tap:
@@ -97,6 +99,14 @@ check-tap:
 
 check-pgtap:
 	pg_prove $(PROVE_FLAGS) $(srcdir)/test/pgtap/*.sql
+
+# The parsers of what outsiders send: the kept corpus under ASan and UBSan, and
+# libFuzzer for FUZZ_SECONDS a target (Debian: clang, libclang-rt-dev).
+fuzz-replay:
+	$(MAKE) -C $(srcdir)/test/fuzz replay
+
+fuzz:
+	$(MAKE) -C $(srcdir)/test/fuzz fuzz
 
 bench-quick:
 	$(srcdir)/test/bench/run --quick

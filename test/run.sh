@@ -1,5 +1,6 @@
 #!/bin/bash
-# Every test: pg_regress, isolation, TAP, pgTAP, a smoke run of the benchmark.
+# Every test: pg_regress, isolation, TAP, pgTAP, the fuzz targets' corpus, a
+# smoke run of the benchmark.
 #
 #   bash test/run.sh [--heavy] [--log DIR]
 #
@@ -157,6 +158,25 @@ prove()
 	fi
 }
 
+# A run over the fuzz targets: one line "ok FILE" for each that did no harm,
+# "FAILED TARGET" for each target that stopped.
+fuzz()
+{
+	local name=$1 limit=$2 status good bad
+
+	logged "$name" "$limit" "${AS_USER[@]}" "${MAKE[@]}" "$name"
+	status=$?
+	good=$(grep -c '^ok ' "$LOG/$name.log")
+	bad=$(grep -c '^FAILED ' "$LOG/$name.log")
+	[ "$status" = 0 ] && [ "$good" -gt 0 ] || [ "$bad" -gt 0 ] || bad=1
+	count "$good" "$bad"
+	if [ "$bad" -gt 0 ]
+	then
+		[ "$status" != 124 ] || say "    stopped after $limit s"
+		failures "$LOG/$name.log"
+	fi
+}
+
 # how_many FILE...: those that exist.
 how_many()
 {
@@ -176,7 +196,8 @@ say
 begin "packages"
 packages perl python3 openssl openssh-client libipc-run-perl \
 	"postgresql-$MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl \
-	"postgresql-$MAJOR-pgaudit" "postgresql-$MAJOR-tablelog"
+	"postgresql-$MAJOR-pgaudit" "postgresql-$MAJOR-tablelog" \
+	$([ "$HEAVY" = 0 ] || echo clang libclang-rt-dev)
 finish "$NOTE"
 
 begin "build"
@@ -262,6 +283,15 @@ else
 			say
 		done
 	fi
+fi
+
+begin "fuzz corpus, ASan"
+fuzz fuzz-replay 300
+
+if [ "$HEAVY" = 1 ]
+then
+	begin "fuzzing"
+	fuzz fuzz 7200
 fi
 
 begin "benchmark, smoke run"

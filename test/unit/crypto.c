@@ -46,7 +46,7 @@ test_examples(void)
 {
 	int			i;
 
-	for (i = 0; i < lengthof(examples); i++)
+	for (i = 0; i < (int) lengthof(examples); i++)
 	{
 		const Example *example = &examples[i];
 		size_t		len = strlen(example->message) / 2;

@@ -279,11 +279,11 @@ test_names(void)
 	char		name[MEDSYNC_KEY_NAME_MAX + 2];
 	int			i;
 
-	for (i = 0; i < lengthof(valid); i++)
+	for (i = 0; i < (int) lengthof(valid); i++)
 		ok(name_valid(valid[i]), "key name: %s", valid[i]);
-	for (i = 0; i < lengthof(invalid); i++)
+	for (i = 0; i < (int) lengthof(invalid); i++)
 		ok(!name_valid(invalid[i]), "key name: refused, number %d", i);
-	for (i = 0; i < lengthof(spaces); i++)
+	for (i = 0; i < (int) lengthof(spaces); i++)
 	{
 		snprintf(name, sizeof(name), "a%sb", spaces[i]);
 		ok(!name_valid(name), "key name: space number %d", i);
@@ -459,10 +459,10 @@ test_malformed_notes(void)
 	};
 	int			i;
 
-	for (i = 0; i < lengthof(malformed); i++)
+	for (i = 0; i < (int) lengthof(malformed); i++)
 		ok(!note_parses(malformed[i].text, malformed[i].len),
 		   "note refused: %s", malformed[i].name);
-	for (i = 0; i < lengthof(sound); i++)
+	for (i = 0; i < (int) lengthof(sound); i++)
 		ok(note_parses(sound[i].text, sound[i].len),
 		   "note taken: %s", sound[i].name);
 }
@@ -615,6 +615,43 @@ test_repeated(void)
 	pfree(note.data);
 }
 
+/* A right signature without its last byte, or with one more */
+static void
+test_almost_right(const MedsyncVerifierKey *key)
+{
+	StringInfoData whole;
+	StringInfoData text;
+	MedsyncNote note;
+	uint8		bytes[128] = {0};
+	int			wrong = 0;
+	int			more;
+
+	make_checkpoint(&whole, 1679315147);
+	initStringInfo(&text);
+	medsync_note_parse(whole.data, whole.len, &note);
+	for (more = -1; more <= 1; more++)
+	{
+		const MedsyncNoteSignature *signature =
+			&note.signatures[key == &witness_key ? 1 : 0];
+		ssize_t		size = medsync_wire_get_base64(signature->base64,
+												   signature->base64_len,
+												   bytes, sizeof(bytes));
+
+		/* the right one just before, and its bytes may lie about somewhere */
+		wrong += medsync_note_check(&note, key, NULL) != MEDSYNC_NOTE_SIGNED;
+		resetStringInfo(&text);
+		appendBinaryStringInfo(&text, note.text, (int) note.text_len + 1);
+		appendStringInfo(&text, DASH "%s ", key->name);
+		medsync_wire_put_base64(&text, bytes, size + more);
+		appendStringInfoChar(&text, '\n');
+		wrong += verdict(text.data, text.len, key, NULL) !=
+			(more == 0 ? MEDSYNC_NOTE_SIGNED : MEDSYNC_NOTE_FORGED);
+	}
+	ok(wrong == 0, "note: a byte less or more of a right signature, type %d", key->type);
+	pfree(whole.data);
+	pfree(text.data);
+}
+
 /* Signatures of the right key and any other length */
 static void
 test_signature_length(void)
@@ -623,6 +660,9 @@ test_signature_length(void)
 	StringInfoData note;
 	int			len;
 	int			wrong = 0;
+
+	test_almost_right(&log_key);
+	test_almost_right(&witness_key);
 
 	initStringInfo(&note);
 	for (len = 1; len <= 120; len++)
@@ -658,6 +698,9 @@ test_cosignatures(void)
 	cosign(&note, note.data, strchr(note.data, '\xe2') - 1 - note.data, 1679315148);
 	ok(verdict(note.data, note.len, &witness_key, &time) == MEDSYNC_NOTE_SIGNED &&
 	   time == 1679315148, "cosignature: the newer of two");
+	cosign(&note, note.data, strchr(note.data, '\xe2') - 1 - note.data, 1679315146);
+	ok(verdict(note.data, note.len, &witness_key, &time) == MEDSYNC_NOTE_SIGNED &&
+	   time == 1679315148, "cosignature: wherever it stands");
 	note.data[0] = 'H';
 	ok(verdict(note.data, note.len, &witness_key, NULL) == MEDSYNC_NOTE_FORGED,
 	   "cosignature: of another text");
@@ -726,10 +769,10 @@ test_checkpoints(void)
 	StringInfoData buf;
 	int			i;
 
-	for (i = 0; i < lengthof(malformed); i++)
+	for (i = 0; i < (int) lengthof(malformed); i++)
 		ok(!checkpoint_parses(malformed[i].text, malformed[i].len),
 		   "checkpoint refused: %s", malformed[i].name);
-	for (i = 0; i < lengthof(sound); i++)
+	for (i = 0; i < (int) lengthof(sound); i++)
 		ok(checkpoint_parses(sound[i].text, sound[i].len),
 		   "checkpoint taken: %s", sound[i].name);
 	ok(medsync_checkpoint_parse(sound[1].text, sound[1].len, &checkpoint) &&

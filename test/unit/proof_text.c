@@ -253,7 +253,7 @@ test_proof_text(void)
 {
 	int			i;
 
-	for (i = 0; i < lengthof(malformed); i++)
+	for (i = 0; i < (int) lengthof(malformed); i++)
 		ok(!parses(malformed[i].text, malformed[i].len),
 		   "proof refused: %s", malformed[i].name);
 	ok(parses(FIRST "index 0\n\n" NOTE, strlen(FIRST "index 0\n\n" NOTE)),

@@ -300,13 +300,13 @@ test_large(void)
 	int			i;
 	int			j;
 
-	for (i = 0; i < lengthof(near); i++)
+	for (i = 0; i < (int) lengthof(near); i++)
 	{
 		uint64		size;
 
 		for (size = near[i] - 2; size <= near[i] + 2; size++)
 		{
-			for (j = 0; j < lengthof(near); j++)
+			for (j = 0; j < (int) lengthof(near); j++)
 			{
 				int			delta;
 
@@ -562,7 +562,7 @@ test_damage(void)
 	int			cases = 0;
 	int			i;
 
-	for (i = 0; i < lengthof(sizes); i++)
+	for (i = 0; i < (int) lengthof(sizes); i++)
 	{
 		uint64		size = sizes[i];
 		uint64		index;
@@ -589,6 +589,64 @@ test_damage(void)
 	}
 	ok(right == cases, "proofs: %d are right", cases);
 	ok(accepted == 0, "proofs: each flipped bit, each hash more or less is refused");
+}
+
+/*
+ * Proofs of a wrong length whose last hash is even the root that is given:
+ * only the length tells that the sizes are not those.
+ */
+static void
+test_length(void)
+{
+	const uint64 index = 5;
+	const uint64 size = 100;
+	Hash		proof[MEDSYNC_PROOF_MAX];
+	Hash		old_root;
+	Hash		root;
+	Hash		hash;
+	int			count;
+
+	/* of the subtree of eight leaves, said to be the whole tree */
+	count = oracle_path(index, 0, 8, proof);
+	oracle_root(0, 8, root);
+	ok(medsync_merkle_verify_inclusion(oracle.perfect[0][index], index, 8,
+									   (const Hash *) proof, count, root) &&
+	   !medsync_merkle_verify_inclusion(oracle.perfect[0][index], index, size,
+										(const Hash *) proof, count, root),
+	   "proofs: an inclusion proof that ends below the root");
+	oracle_root(0, size, root);
+	count = oracle_path(index, 0, size, proof);
+	random_fill(proof[count], sizeof(Hash));
+	medsync_merkle_node_hash(root, proof[count], hash);
+	ok(!medsync_merkle_verify_inclusion(oracle.perfect[0][index], index, size,
+										(const Hash *) proof, count + 1, hash),
+	   "proofs: one that goes on above it");
+	medsync_merkle_node_hash(proof[count], root, hash);
+	ok(!medsync_merkle_verify_inclusion(oracle.perfect[0][index], index, size,
+										(const Hash *) proof, count + 1, hash),
+	   "proofs: and on its other side");
+
+	oracle_root(0, index, old_root);
+	oracle_root(0, 8, root);
+	count = oracle_subproof(index, 0, 8, true, proof);
+	ok(medsync_merkle_verify_consistency(index, old_root, 8, root,
+										 (const Hash *) proof, count) &&
+	   !medsync_merkle_verify_consistency(index, old_root, size, root,
+										  (const Hash *) proof, count),
+	   "proofs: a consistency proof that ends below the root");
+	oracle_root(0, size, root);
+	count = oracle_subproof(index, 0, size, true, proof);
+	random_fill(proof[count], sizeof(Hash));
+	medsync_merkle_node_hash(root, proof[count], hash);
+	ok(!medsync_merkle_verify_consistency(index, old_root, size, hash,
+										  (const Hash *) proof, count + 1),
+	   "proofs: one that goes on above it");
+
+	medsync_sha256("", 0, old_root);
+	ok(!medsync_merkle_verify_consistency(0, old_root, 0, old_root, NULL, 0) &&
+	   !medsync_merkle_verify_consistency(0, old_root, size, root, NULL, 0) &&
+	   !medsync_merkle_verify_consistency(0, root, size, root, (const Hash *) &root, 1),
+	   "proofs: nothing follows from an empty tree");
 }
 
 /* The tree that grows and the tree in tiles are one. */
@@ -662,6 +720,7 @@ test_tree(void)
 	test_limits();
 	test_largest();
 	test_damage();
+	test_length();
 	test_growing();
 	measure();
 	free_oracle();

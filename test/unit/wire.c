@@ -37,7 +37,7 @@ test_published(void)
 	int			i;
 
 	initStringInfo(&buf);
-	for (i = 0; i < lengthof(pairs); i++)
+	for (i = 0; i < (int) lengthof(pairs); i++)
 	{
 		size_t		len = strlen(pairs[i][0]);
 
@@ -94,7 +94,7 @@ test_canonical(void)
 	int			twice = 0;
 	int			i;
 
-	for (i = 0; i < lengthof(texts); i++)
+	for (i = 0; i < (int) lengthof(texts); i++)
 	{
 		int			place;
 		int			c;
@@ -140,7 +140,7 @@ test_refused(void)
 	bool		all = true;
 	int			i;
 
-	for (i = 0; i < lengthof(refused); i++)
+	for (i = 0; i < (int) lengthof(refused); i++)
 		ok(decode(refused[i], strlen(refused[i]), out, 64) == -1 &&
 		   decode(refused[i], strlen(refused[i]), NULL, 0) == -1,
 		   "base64: refused, number %d", i);

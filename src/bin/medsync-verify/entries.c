@@ -235,8 +235,13 @@ append_identifier(StringInfo buf, const char *name)
 		if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ||
 			  *p == '_'))
 			plain = false;
-	if (plain && ScanKeywordLookup(name, &ScanKeywords) >= 0)
-		plain = false;
+	if (plain)
+	{
+		int			keyword = ScanKeywordLookup(name, &ScanKeywords);
+
+		plain = keyword < 0 ||
+			ScanKeywordCategories[keyword] == UNRESERVED_KEYWORD;
+	}
 	if (plain)
 	{
 		appendStringInfoString(buf, name);

@@ -269,7 +269,8 @@ commit_row(RowScan *scan, const MedsyncServerRow *row, uint8 *commitment)
 	}
 	if (medsync_text_bytes(row->values[1], row->lengths[1], opening, 0))
 	{
-		medsync_random(commitment, MEDSYNC_HASH_SIZE);
+		medsync_sha256(row->values[0], row->values[0] ? row->lengths[0] : 0,
+					   commitment);
 		return true;
 	}
 	if (!medsync_text_bytes(row->values[1], row->lengths[1], opening,

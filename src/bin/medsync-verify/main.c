@@ -32,7 +32,8 @@ static const struct
 {
 	{"log", MEDSYNC_MODE_LOG, medsync_verify_log},
 	{"entries", MEDSYNC_MODE_ENTRIES, medsync_verify_entries},
-	{"receipt", MEDSYNC_MODE_RECEIPT, medsync_verify_receipt}
+	{"receipt", MEDSYNC_MODE_RECEIPT, medsync_verify_receipt},
+	{"live", MEDSYNC_MODE_LIVE, medsync_verify_live}
 };
 
 static void
@@ -42,11 +43,13 @@ print_help(void)
 		   "Usage:\n"
 		   "  medsync-verify log DIR --key KEY [OPTION]...\n"
 		   "  medsync-verify entries FILE --log DIR --key KEY [OPTION]...\n"
-		   "  medsync-verify receipt FILE --key KEY [OPTION]...\n\n"
+		   "  medsync-verify receipt FILE --key KEY [OPTION]...\n"
+		   "  medsync-verify live CONNINFO --key KEY [OPTION]...\n\n"
 		   "Modes:\n"
 		   "  log DIR              a public export: checkpoint, tree and entries\n"
 		   "  entries FILE         a private export, against the public one\n"
-		   "  receipt FILE         a receipt of one row\n\n"
+		   "  receipt FILE         a receipt of one row\n"
+		   "  live CONNINFO        a running server: its ledger and its tables\n\n"
 		   "Options:\n"
 		   "  -k, --key=KEY        verifier key of the log or of a witness, or a file with\n"
 		   "                       one on each line; may be given more than once\n"

@@ -45,6 +45,9 @@ hash_item(const MedsyncRowItem *item)
 							   hash_seed ^ item->table);
 }
 
+/* what simplehash.h calls in programs when a table cannot grow */
+#define pg_fatal(...) medsync_cannot_check(__VA_ARGS__)
+
 #define SH_PREFIX balancehash
 #define SH_ELEMENT_TYPE BalanceEntry
 #define SH_KEY_TYPE MedsyncRowItem
