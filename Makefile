@@ -23,7 +23,7 @@ OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
 SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql \
-	src/proofs/proofs.sql src/proofs/witness.sql src/proofs/openings.sql
+	src/proofs/proofs.sql src/proofs/witness.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 # The offline verifier: a program of its own, and files that it shares with

@@ -26,6 +26,7 @@
 #include "ledger/canonical_json.h"
 #include "ledger/commitment.h"
 #include "ledger/manifest_text.h"
+#include "mb/pg_wchar.h"
 #include "proofs/opening.h"
 
 #define OPENING_VERSION		1
@@ -321,6 +322,16 @@ put_time(StringInfo out, int64 time)
 		appendStringInfoString(out, "null");
 }
 
+/* A role's name; another database of the cluster can have made it no UTF-8. */
+static void
+put_role(StringInfo out, const char *role, int len)
+{
+	if (pg_encoding_verifymbstr(PG_UTF8, role, len) == len)
+		medsync_json_put_string(out, role, len);
+	else
+		appendStringInfoString(out, "null");
+}
+
 /* Which table, unless nothing says so. */
 static void
 put_relation(StringInfo out, const MedsyncManifest *manifest)
@@ -352,7 +363,7 @@ describe(Check *check)
 	appendStringInfoString(out, ", \"at\": ");
 	put_time(out, check->header.flush_time);
 	appendStringInfoString(out, ", \"role\": ");
-	medsync_json_put_string(out, entry->role, entry->role_len);
+	put_role(out, entry->role, entry->role_len);
 	put_relation(out, check->manifest);
 	if (check->opening.has_row)
 		appendStringInfo(out, ", \"row\": %s", check->row.data);

@@ -209,6 +209,89 @@ def counted(data):
     return varint(len(data)) + data
 
 
+# docs/formats.md, "Canonical encoding": a value of each type
+VALUES = {
+    "boolean": b"b\x01",
+    "integer": b"i" + struct.pack(">q", -42),
+    "real": b"e" + struct.pack(">f", 1.5),
+    "float": b"f" + struct.pack(">d", -0.0),
+    "nan": b"f" + bytes.fromhex("7ff8000000000000"),
+    "numeric": b"n" + counted(b"-1234.50"),
+    "text": b"t" + counted('Gr\u00fc\u00dfe "\\\n'.encode()),
+    "bytea": b"y" + counted(b"\x00\xff"),
+    "date": b"d" + struct.pack(">i", 8825),
+    "date BC": b"d" + struct.pack(">i", -2451545),
+    "time": b"h" + struct.pack(">q", 86400000000),
+    "timetz": b"H" + struct.pack(">qi", 43200000001, -19800),
+    "timestamp": b"S" + struct.pack(">q", -1),
+    "timestamptz": b"T" + struct.pack(">q", 2**63 - 1),
+    "interval": b"v" + struct.pack(">iiq", -1, 2, -1000000),
+    "uuid": b"u" + noise("uuid", 16),
+    "jsonb": b"j{k\x01b[zft]k\x02aan" + counted(b"1.50") + b"k\x02abs" + counted(b"x\"y") + b"}",
+    "enum": b"E" + counted("gr\u00fcn".encode()),
+    "array": b"a\x02\x02\x01\x01\x0a\x01t" + counted(b"NULL") + b"\x00",
+    "range": b"r\x02i" + struct.pack(">q", 1) + b"i" + struct.pack(">q", 5),
+    "multirange": b"m\x02\x0cn" + counted(b"2.50") + b"\x02n" + counted(b"3") + b"n" + counted(b"4"),
+    "composite": b"c\x03\x01i" + struct.pack(">q", 7) + b"\x00\x01t" + counted(b"a,(b)"),
+    "output": b"x" + counted(b"192.168.0.1/24"),
+}
+
+
+def nested(depth):
+    """An array in an array in an array ..., each of one element."""
+    value = b"b\x00"
+    for _ in range(depth - 1):
+        value = b"c\x01\x01" + value
+    return value
+
+
+def manifest(types, excluded=()):
+    columns = ",".join('{"number":%d,"name":"%s","type":"%s","excluded":%s}'
+                       % (i, name, name, "true" if i in excluded else "false")
+                       for i, name in enumerate(types, 1))
+    return ('{"table":2,"version":1,"schema":"public","name":"\u00e9 \\"q\\"","parent":0,"tracked":true,'
+            '"partitioned":false,"payload":"full","subject":1,"next_column":%d,"key":[1],"columns":[%s]}'
+            % (len(types) + 1, columns)).encode()
+
+
+def row(values):
+    return b"".join(varint(number) + value for number, value in values)
+
+
+def opening(entry, row_bytes=None, manifest_text=None, proof_hashes=(), version=1):
+    flags = (row_bytes is not None) | (manifest_text is not None) << 1
+    out = bytes([version]) + counted(entry) + noise("salt", 32) + bytes([flags])
+    if row_bytes is not None:
+        out += noise("r", 32) + counted(row_bytes)
+    if manifest_text is not None:
+        out += counted(manifest_text) + struct.pack(">Q", 1)
+        out += counted(full_entry([6, 15], operation=9)) + noise("ddl salt", 32)
+        out += bytes([len(proof_hashes)]) + b"".join(proof_hashes)
+    return out
+
+
+def receipts():
+    entry = full_entry([6, 7, 9])
+    hashes = [noise(f"hash {i}", 32) for i in range(3)]
+    yield "entry-only", opening(full_entry([6, 7, 8], operation=5))
+    yield "unknown-operation", opening(full_entry([6], operation=200))
+    yield "role-not-utf8", opening(full_entry([6], role=b"\xff\x00"))
+    yield "manifest-only", opening(full_entry([6, 15], operation=9), None, manifest(["id"]), hashes)
+    yield "small", opening(entry, row([(1, VALUES["integer"]), (2, VALUES["text"])]),
+                           manifest(["id", "name", "note"]), hashes)
+    for name in ("array", "multirange", "jsonb"):
+        yield "value-" + name, opening(entry, row([(1, VALUES[name])]), manifest([name]))
+    yield "every-value", opening(entry, row(list(enumerate(VALUES.values(), 1))), manifest(VALUES))
+    yield "excluded", opening(entry, row([(1, VALUES["integer"]), (3, VALUES["text"])]),
+                              manifest(["id", "secret", "name"], excluded=[2]))
+    yield "deepest", opening(entry, row([(1, nested(250))]), manifest(["deep"]))
+    yield "too-deep", opening(entry, row([(1, nested(251))]), manifest(["deep"]))
+    yield "not-in-order", opening(entry, row([(2, VALUES["text"]), (1, VALUES["integer"])]),
+                                  manifest(["id", "name"]))
+    yield "no-manifest", opening(entry, row([(1, VALUES["integer"])]))
+    yield "version-2", opening(entry, version=2)
+    yield "text", proof(1, hashes, note(SOFA_TEXT, SOFA),
+                        opening(entry, row([(1, VALUES["integer"])]), manifest(["id"]), hashes))
 def canonicals():
     for nth, value in enumerate(documented_values()):
         yield f"documented-{nth:02}", b"\0" + value
@@ -286,8 +369,8 @@ def texts():
 
 def main():
     directory = pathlib.Path(sys.argv[1])
-    for target, files in (("note", notes), ("proof", proofs), ("entry", entries), ("canonical", canonicals),
-                          ("manifest", manifests), ("text", texts)):
+    for target, files in (("note", notes), ("proof", proofs), ("entry", entries), ("receipt", receipts),
+                          ("canonical", canonicals), ("manifest", manifests), ("text", texts)):
         (directory / target).mkdir(parents=True, exist_ok=True)
         for name, data in files():
             (directory / target / name).write_bytes(data)

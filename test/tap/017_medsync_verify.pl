@@ -928,6 +928,10 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 		}
 	}
 
+	($status, $out, $err) = run_verify('log', $log, '--key', $key, '--quiet');
+	is("$status$out$err", '0', 'quiet');
+	($status, $out, $err) = run_verify('log', $log, '--key', forge('vkey', $origin, $other_key), '--quiet');
+	like($out, qr/^error: bad_signature\n.*^findings: 1 error/ms, 'quiet, and something was found');
 	($status, $out, $err) = run_verify('log', $log, '--key', $key, '--progress');
 	is("$status", '0', 'progress: exit status');
 	like($err, qr/^entries of the log: \d+ of $size \(\d+ %\)$/m, 'progress');

@@ -109,6 +109,7 @@ main(int argc, char **argv)
 	test_tree();
 	test_notes();
 	test_proof_text();
+	test_receipts();
 	if (argc > 1)
 		ok(true, "test vectors # skip %s", argv[1]);
 	else

@@ -61,6 +61,7 @@ print_help(void)
 		   "                       0: never)\n"
 		   "  -j, --json           write one JSON object\n"
 		   "  -p, --progress       tell progress, also where stderr is no terminal\n"
+		   "  -q, --quiet          write nothing where nothing was found\n"
 		   "  -V, --version        show the version, then exit\n"
 		   "  -?, --help           show this help, then exit\n\n"
 		   "Exit status: 0 nothing was found, 1 there are findings, 2 could not check.\n",
@@ -219,13 +220,14 @@ parse_options(MedsyncOptions *options, int argc, char **argv)
 		{"max-age", required_argument, NULL, 'a'},
 		{"json", no_argument, NULL, 'j'},
 		{"progress", no_argument, NULL, 'p'},
+		{"quiet", no_argument, NULL, 'q'},
 		{"help", no_argument, NULL, '?'},
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0}
 	};
 	int			c;
 
-	while ((c = getopt_long(argc, argv, "k:l:s:w:a:jpV", long_options,
+	while ((c = getopt_long(argc, argv, "k:l:s:w:a:jpqV", long_options,
 							NULL)) != -1)
 	{
 		switch (c)
@@ -252,6 +254,9 @@ parse_options(MedsyncOptions *options, int argc, char **argv)
 				break;
 			case 'p':
 				options->progress = true;
+				break;
+			case 'q':
+				options->quiet = true;
 				break;
 			default:			/* getopt_long has said what is wrong */
 				hint_and_exit();

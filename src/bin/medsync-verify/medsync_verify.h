@@ -52,6 +52,7 @@ typedef struct MedsyncOptions
 	const char *state_path;		/* NULL: remember nothing */
 	int64		max_age;		/* seconds; 0: never stale */
 	bool		json;
+	bool		quiet;			/* no words where nothing was found */
 	bool		progress;
 } MedsyncOptions;
 

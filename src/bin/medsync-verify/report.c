@@ -330,7 +330,7 @@ medsync_report_finding(MedsyncSeverity severity, const char *verdict,
 	end_progress_line();
 	if (report_options->json)
 		add_json_finding(severity, verdict, &place, expected, found, text);
-	else
+	else if (!report_options->quiet || severity != MEDSYNC_NOTICE)
 		print_finding(severity, verdict, &place, expected, found, text);
 	findings_shown++;
 }
@@ -502,7 +502,8 @@ medsync_report_end(void)
 	end_progress_line();
 	if (report_options->json)
 		print_json();
-	else
+	else if (!report_options->quiet ||
+			 medsync_summary.errors + medsync_summary.warnings > 0)
 		print_summary();
 	report_open = false;
 	if (fflush(stdout) != 0 || ferror(stdout))

@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * receipt_maker.h
+ *		Makes right receipts of any contents, for unit tests and fuzzing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MEDSYNC_RECEIPT_MAKER_H
+#define MEDSYNC_RECEIPT_MAKER_H
+
+#include "proofs/opening.h"
+
+/* The key that signs them */
+extern void receipt_maker_key(MedsyncVerifierKey *key);
+
+/*
+ * Append the receipt of an opening, from a log of two entries: the opening's
+ * own and its ddl entry.  What binds them is corrected first: the entry's
+ * commitment to the row, and the ddl entry's table, version and digest of the
+ * manifest.  False where an entry cannot be read.
+ */
+extern bool receipt_maker_make(StringInfo receipt,
+							   const MedsyncOpening *opening);
+
+#endif							/* MEDSYNC_RECEIPT_MAKER_H */
