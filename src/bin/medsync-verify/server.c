@@ -306,6 +306,7 @@ make_session(MedsyncServer *server)
 	set(server, "row_security", "off");
 	set(server, "default_transaction_deferrable", "off");
 	set(server, "jit", "off");
+
 	/* a table's rows come in their order, side by side with their openings */
 	set(server, "synchronize_seqscans", "off");
 	set(server, "max_parallel_workers_per_gather", "0");
