@@ -48,7 +48,7 @@ typedef struct OpeningScan
 {
 	const MedsyncPlan *plan;
 	MedsyncKeyReader *keys;
-	bool		has_label;		/* the table has a row key, and its own key opens */
+	bool		has_label;		/* rows have a key, and the table's opens */
 	MedsyncHmacKey label;		/* K_label of the table's own key */
 } OpeningScan;
 
@@ -176,9 +176,10 @@ put_rows(OpeningScan *opening, Relation rel, ReturnSetInfo *result)
 static MedsyncManifest *
 manifest_of(Relation rel)
 {
-	MedsyncTable *table =
-		medsync_table_by_name(get_namespace_name(RelationGetNamespace(rel)),
-							  RelationGetRelationName(rel), false);
+	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
+	MedsyncTable *table = medsync_table_by_name(schema,
+												RelationGetRelationName(rel),
+												false);
 	MedsyncManifest *manifest;
 
 	if (table == NULL)

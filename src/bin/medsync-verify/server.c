@@ -306,6 +306,10 @@ make_session(MedsyncServer *server)
 	set(server, "row_security", "off");
 	set(server, "default_transaction_deferrable", "off");
 	set(server, "jit", "off");
+
+	/* a table's rows come in their order, side by side with their openings */
+	set(server, "synchronize_seqscans", "off");
+	set(server, "max_parallel_workers_per_gather", "0");
 	set_known(server, "restrict_nonsystem_relation_kind", "");
 	set_known(server, "statement_timeout,lock_timeout,transaction_timeout,"
 			  "idle_session_timeout,idle_in_transaction_session_timeout",
