@@ -2,7 +2,8 @@
 # docs/formats.md is complete: test/vectors/reference.py, written from that
 # page and in another language, recomputes its test vectors, and from an
 # exported ledger every hash, order, key, image and live row; and it notices
-# when one digit of the export is another.  A ledger of version 1 that is kept
+# when one digit of the export is another.  It does the same with what
+# export() and export_entries() publish.  A ledger of version 1 that is kept
 # in test/vectors can still be restored, verified and continued.
 
 use strict;
@@ -57,6 +58,23 @@ sub export
 	$node->command_ok([ 'psql', '-X', '-q', '-d', $node->connstr($db), '-f', "$vectors/export.sql", '-o', $file ],
 		"export of $db");
 	return $file;
+}
+
+sub overwrite
+{
+	my ($path, $content) = @_;
+
+	open my $file, '>:raw', $path or die "$path: $!";
+	print $file $content;
+	close $file or die "$path: $!";
+	return;
+}
+
+sub glob_count
+{
+	my @found = glob shift;
+
+	return scalar @found;
 }
 
 # What stands in the page
@@ -270,6 +288,30 @@ is_clean($node, $db, 'a ledger with everything in it');
 agrees('all of it, from its export',
 	qr/^66\d{3} sealed and \d unsealed entries, \d+ blocks, 1 eras, \d+ tiles, \d+ manifests, 16\d rows of look-ups\n.* images \(\d\d large\), \d+ live rows/,
 	'ledger', export($node, $db, 'all'), $key);
+
+# What is published of it: more than one size in a partial tile, two keys, and
+# another byte in any file
+
+$node->safe_psql($db, "SELECT medsync.export('$dir/log'); SELECT medsync.rotate_signer_key()");
+$node->safe_psql($db, 'SELECT medsync.seal()');
+$node->safe_psql($db, "INSERT INTO log VALUES ('published'); SELECT medsync.seal()");
+$node->safe_psql($db, "SELECT medsync.export('$dir/log'), medsync.export_entries('$dir/entries')");
+my $vkey = query($node, $db, 'SELECT medsync.verifier_key()');
+my @published = ('published', "$dir/log", "$dir/entries", $vkey);
+
+agrees('what is published of it', qr/^66\d{3} entries signed, 66\d{3} in \d+ blocks, 1 eras, \d+ manifests, 1 signer entries\n$/, @published);
+cmp_ok(glob_count("$dir/log/tile/0/*.p/*"), '>=', 2, 'partial tiles of more than one size');
+foreach my $file ('checkpoint', 'tile/0/000', 'tile/1/000', 'tile/entries/000', 'tile/2/000.p/1', '../entries')
+{
+	my $path = "$dir/log/$file";
+	my $content = slurp_file($path);
+	my $place = int(length($content) * 0.7);
+
+	substr(my $changed = $content, $place, 1) ^= "\x01";
+	overwrite($path, $changed);
+	is((reference(@published))[0], 1, "published: another bit in $file is noticed");
+	overwrite($path, $content);
+}
 
 # Every kind of value is encoded as the page's table says
 
