@@ -262,37 +262,53 @@ ledger_size(void)
 	return last ? last->first_index + last->entry_count : 0;
 }
 
+/* The same without what our own transaction has sealed. */
+static int64
+committed_size(void)
+{
+	MedsyncBlock *last;
+
+	PushCopiedSnapshot(GetLatestSnapshot());
+	GetActiveSnapshot()->curcid = FirstCommandId;
+	last = medsync_block_last(GetActiveSnapshot());
+	PopActiveSnapshot();
+	return last ? last->first_index + last->entry_count : 0;
+}
+
 /*
  * May this database sign under its origin?  What was signed last must be a
  * part of our log, and signed by this database or by the one that it was
- * promoted from.
+ * promoted from.  "last" is what the last file says, and "settled" whether its
+ * candidate was committed.
  */
 static bool
-may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
+may_sign(const char *origin, const MedsyncEra *era, MedsyncLastState *last,
+		 bool *settled, SignProblem *problem)
 {
 	static const char *const declare =
 		"If this database is to go on alone, call medsync.declare_era().";
 	MedsyncSignedCheckpoint stored;
-	MedsyncLastState last;
+	const MedsyncLastSignature *signature = NULL;
 	char	   *damage;
 	int64		size;
 
 	problem->hint = declare;
-	if (!medsync_last_read(origin, &last, &damage))
+	if (!medsync_last_read(origin, last, &damage))
 	{
 		problem->detail = damage;
 		problem->hint = "Bring the file back from its backup, or call medsync.declare_era().";
 		return false;
 	}
 	size = ledger_size();
-	if (last.has_candidate && log_extends(&last.candidate, size) &&
-		(!last.has_signed || last.candidate.size >= last.last.size))
-	{
-		/* its transaction committed, and could not say so */
-		last.last = last.candidate;
-		last.has_signed = true;
-	}
-	if (!last.has_signed)
+	/* its transaction committed, and could not say so */
+	*settled = last->has_candidate &&
+		log_extends(&last->candidate, committed_size()) &&
+		(!last->has_signed || last->candidate.size >= last->last.size);
+	if (*settled)
+		signature = &last->candidate;
+	else if (last->has_signed)
+		signature = &last->last;
+	if (signature == NULL)
 	{
 		MedsyncNote note;
 		MedsyncCheckpoint checkpoint;
@@ -307,20 +323,49 @@ may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
 								   origin, medsync_signer_path());
 		return false;
 	}
-	if (last.last.era.system_identifier != era->system_identifier ||
-		last.last.era.database != era->database)
+	if (signature->era.system_identifier != era->system_identifier ||
+		signature->era.database != era->database)
 	{
 		problem->detail = psprintf("The last checkpoint of \"%s\" was signed in another database.",
 								   origin);
 		return false;
 	}
-	if (!log_extends(&last.last, size))
+	if (!log_extends(signature, size))
 	{
 		problem->detail = psprintf("The last checkpoint of \"%s\" was signed at size " UINT64_FORMAT ", and the ledger here does not contain it.",
-								   origin, last.last.size);
+								   origin, signature->size);
 		return false;
 	}
 	return true;
+}
+
+/*
+ * Remember a signature before it exists.  A candidate that was committed is
+ * not forgotten for a new one, which may fail.
+ */
+static bool
+remember_signature(const MedsyncLastSignature *signature, bool committed,
+				   MedsyncLastState *last, bool settled,
+				   SignProblem *problem)
+{
+	int			error = 0;
+
+	if (settled)
+	{
+		error = medsync_last_write(&last->candidate, false, last);
+		last->last = last->candidate;
+		last->has_signed = true;
+		last->has_candidate = false;
+	}
+	if (error == 0)
+		error = medsync_last_write(signature, !committed, last);
+	if (error == ESTALE)
+		problem->detail = psprintf("File \"%s.last\" was changed meanwhile, by another database or server that signs as \"%s\".",
+								   medsync_signer_path(), signature->origin);
+	else if (error != 0)
+		problem->detail = psprintf("Could not write file \"%s.last\": %s.",
+								   medsync_signer_path(), strerror(error));
+	return error == 0;
 }
 
 /*
@@ -337,8 +382,8 @@ sign_block(const MedsyncBlock *block, bool committed,
 	MedsyncLastSignature signature = {0};
 	StringInfoData text;
 	StringInfoData note;
-	bool		allowed;
-	int			error = 0;
+	MedsyncLastState last;
+	bool		settled;
 	int			i;
 
 	problem->hint = NULL;
@@ -354,16 +399,9 @@ sign_block(const MedsyncBlock *block, bool committed,
 	signature.size = block->first_index + block->entry_count;
 	memcpy(signature.root, block->root, MEDSYNC_HASH_SIZE);
 
-	allowed = may_sign(signature.origin, &signature.era, problem);
-	if (allowed)
-	{
-		/* before the signature exists */
-		error = medsync_last_write(&signature, !committed);
-		if (error != 0)
-			problem->detail = psprintf("Could not write file \"%s.last\": %s.",
-									   medsync_signer_path(), strerror(error));
-	}
-	if (!allowed || error != 0)
+	if (!may_sign(signature.origin, &signature.era, &last, &settled,
+				  problem) ||
+		!remember_signature(&signature, committed, &last, settled, problem))
 	{
 		wipe_signer(&signer);
 		return false;
@@ -406,7 +444,9 @@ medsync_checkpoint_ready(const char **detail, const char **hint)
 	SignProblem problem = {NULL, NULL};
 	MedsyncKeyFileProblem fault;
 	MedsyncEra	era;
+	MedsyncLastState last;
 	Signer		signer;
+	bool		settled;
 	bool		ready;
 
 	if (!medsync_ledger_read(ledger_id, &created_at))
@@ -416,7 +456,8 @@ medsync_checkpoint_ready(const char **detail, const char **hint)
 	{
 		wipe_signer(&signer);
 		medsync_era_current(ledger_id, &era);
-		ready = may_sign(signer.keys[0].name, &era, &problem);
+		ready = may_sign(signer.keys[0].name, &era, &last, &settled,
+						 &problem);
 	}
 	else if (signer.known == NIL &&
 			 !medsync_signer_read(false, &signer.secrets[0], &fault) &&
@@ -689,7 +730,8 @@ finish_signature(void)
 {
 	if (pending.signed_now)
 	{
-		int			error = medsync_last_write(&pending.signature, false);
+		int			error = medsync_last_write(&pending.signature, false,
+												   NULL);
 
 		if (error != 0)
 			ereport(WARNING,

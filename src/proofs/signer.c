@@ -432,12 +432,26 @@ medsync_last_read(const char *origin, MedsyncLastState *state, char **problem)
 	return sound;
 }
 
+/* Is a line this one? */
+static bool
+is_line(const char *line, size_t len, const MedsyncLastSignature *signature,
+		bool candidate)
+{
+	char		expected[LINE_MAX_SIZE];
+
+	return write_line(expected, signature, candidate) == (int) len + 1 &&
+		memcmp(expected, line, len) == 0;
+}
+
 /*
  * Remember a signature: as a candidate beside what was signed, or as signed,
- * which takes the candidate away.  Raises no error; the result is an errno.
+ * which takes the candidate away.  "seen", if given, is what the caller has
+ * read of the origin; ESTALE says that somebody has written since.  Raises no
+ * error; the result is an errno.
  */
 int
-medsync_last_write(const MedsyncLastSignature *signature, bool candidate)
+medsync_last_write(const MedsyncLastSignature *signature, bool candidate,
+				   const MedsyncLastState *seen)
 {
 	char		path[MAXPGPATH];
 	char		temporary[MAXPGPATH];
@@ -448,6 +462,7 @@ medsync_last_write(const MedsyncLastSignature *signature, bool candidate)
 	const char *line;
 	size_t		old_len;
 	size_t		len;
+	int			expected = seen ? seen->has_signed + seen->has_candidate : 0;
 	int			error;
 	int			lock;
 
@@ -483,8 +498,13 @@ medsync_last_write(const MedsyncLastSignature *signature, bool candidate)
 			MedsyncLastSignature old;
 			bool		old_candidate;
 
+			expected--;
 			if (!parse_line(line, line_len, &old_candidate, &old))
 				error = EINVAL;
+			else if (seen &&
+					 !is_line(line, line_len, old_candidate ?
+							  &seen->candidate : &seen->last, old_candidate))
+				error = ESTALE;
 			else if (old_candidate)
 				keep = false;
 			else if (!candidate)
@@ -503,6 +523,8 @@ medsync_last_write(const MedsyncLastSignature *signature, bool candidate)
 		}
 		line = end ? end + 1 : NULL;
 	}
+	if (error == 0 && seen && expected != 0)
+		error = ESTALE;
 	memcpy(result + len, new_line, new_len);
 	len += new_len;
 	if (error == 0)

@@ -47,6 +47,7 @@ extern bool medsync_signer_promote(void);
 extern bool medsync_last_read(const char *origin, MedsyncLastState *state,
 							  char **problem);
 extern int	medsync_last_write(const MedsyncLastSignature *signature,
-							   bool candidate);
+							   bool candidate,
+							   const MedsyncLastState *seen);
 
 #endif							/* MEDSYNC_SIGNER_H */
