@@ -55,7 +55,23 @@ report_signer(Verifier *verifier, int number, const char *detail)
 						  psprintf("key %d", number), detail);
 }
 
-/* All keys but the first are announced by entries, in their order. */
+/* Was this key announced as the nth, from 0? */
+static bool
+is_announced(const MedsyncSignerKey *signer, List *announced, int nth)
+{
+	StringInfoData text;
+
+	if (nth < 0 || nth >= list_length(announced))
+		return false;
+	initStringInfo(&text);
+	medsync_vkey_write(&text, &signer->key);
+	return strcmp(text.data, list_nth(announced, nth)) == 0;
+}
+
+/*
+ * All keys are announced by entries, in their order; but the first is not,
+ * unless a name was declared before anything was signed.
+ */
 static List *
 check_signer_keys(Verifier *verifier)
 {
@@ -63,14 +79,16 @@ check_signer_keys(Verifier *verifier)
 	int			malformed = 0;
 	List	   *signers = medsync_signer_keys(&malformed);
 	int			number = 0;
+	int			first = 2;		/* number of the first that is announced */
 	ListCell   *cell;
 
 	if (malformed > 0)
 		report_signer(verifier, 0, "A stored verifier key is malformed.");
+	if (signers != NIL && is_announced(linitial(signers), announced, 0))
+		first = 1;
 	foreach(cell, signers)
 	{
 		MedsyncSignerKey *signer = lfirst(cell);
-		StringInfoData text;
 
 		number++;
 		if (signer->number != number)
@@ -78,17 +96,11 @@ check_signer_keys(Verifier *verifier)
 			report_signer(verifier, number, "A stored verifier key is missing.");
 			number = signer->number;
 		}
-		if (number == 1)
-			continue;
-		initStringInfo(&text);
-		medsync_vkey_write(&text, &signer->key);
-		if (announced == NIL || number - 2 >= list_length(announced) ||
-			number < 2 ||
-			strcmp(text.data, list_nth(announced, number - 2)) != 0)
+		if (number != 1 && !is_announced(signer, announced, number - first))
 			report_signer(verifier, number,
 						  "The stored verifier key is not the one that a signer entry announced.");
 	}
-	if (list_length(announced) > 0 && number < list_length(announced) + 1)
+	if (announced != NIL && number < list_length(announced) + first - 1)
 		report_signer(verifier, number + 1,
 					  "A verifier key that a signer entry announced is missing.");
 	return signers;

@@ -286,16 +286,19 @@ medsync_rotate_signer_key(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
 }
 
-/* Did this ledger ever sign under a name? */
+/* Did this ledger, or one that shares the key file, sign under a name? */
 static bool
 origin_used(List *signers, const char *origin)
 {
+	MedsyncLastState state;
+	char	   *problem;
 	ListCell   *cell;
 
 	foreach(cell, signers)
 		if (strcmp(((MedsyncSignerKey *) lfirst(cell))->key.name, origin) == 0)
 			return true;
-	return false;
+	return medsync_last_read(origin, &state, &problem) &&
+		(state.has_signed || state.has_candidate);
 }
 
 /* The first free of NAME/2, NAME/3 ... */
@@ -321,11 +324,9 @@ medsync_declare_era(PG_FUNCTION_ARGS)
 {
 	char	   *reason;
 	char	   *origin;
-	char	   *problem;
 	List	   *signers;
 	MedsyncSigningKey secret;
 	MedsyncVerifierKey key;
-	MedsyncLastState state;
 	MedsyncKeyFileProblem fault;
 
 	if (PG_ARGISNULL(0))
@@ -349,9 +350,7 @@ medsync_declare_era(PG_FUNCTION_ARGS)
 				 errmsg("invalid origin \"%s\"", origin),
 				 errdetail("An origin has 1 to %d bytes, without spaces, control characters and plus signs.",
 						   MEDSYNC_ORIGIN_MAX)));
-	if (origin_used(signers, origin) ||
-		(medsync_last_read(origin, &state, &problem) &&
-		 (state.has_signed || state.has_candidate)))
+	if (origin_used(signers, origin))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("origin \"%s\" has been used", origin),
