@@ -12,11 +12,11 @@ LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o s
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
-PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
+PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/signer_key.o \
 	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/file.o \
 	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
-	src/proofs/submit.o src/proofs/audit.o
+	src/proofs/submit.o src/proofs/openings.o src/proofs/audit.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
@@ -30,12 +30,15 @@ DATA_built = medsync--$(EXTVERSION).sql
 # the server, compiled once more for use without one.
 VERIFY_DIR = src/bin/medsync-verify
 VERIFY = $(VERIFY_DIR)/medsync-verify
-VERIFY_SHARED = src/common/wire.c src/common/json_text.c src/vault/crypto.c \
-	src/ledger/entry.c src/ledger/merkle.c src/ledger/manifest_text.c \
-	src/proofs/note.c
+VERIFY_SHARED = src/common/wire.c src/common/json_text.c \
+	src/common/calendar.c src/vault/crypto.c src/ledger/canonical.c \
+	src/ledger/canonical_json.c src/ledger/commitment.c src/ledger/entry.c \
+	src/ledger/merkle.c src/ledger/manifest_text.c src/proofs/note.c \
+	src/proofs/opening.c
 VERIFY_SHARED_OBJS = $(patsubst %.c,$(VERIFY_DIR)/shared_%.o,$(notdir $(VERIFY_SHARED)))
 VERIFY_OBJS = $(addprefix $(VERIFY_DIR)/, main.o report.o state.o checkpoint.o \
-	log.o chain.o entries.o) $(VERIFY_SHARED_OBJS)
+	log.o chain.o entries.o receipt.o live.o live_table.o row_balance.o \
+	server.o type_tree.o text_codec.o text_time.o) $(VERIFY_SHARED_OBJS)
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
 # medsync needs UTF8, whatever the cluster's default.
@@ -60,8 +63,9 @@ medsync--$(EXTVERSION).sql: $(SQL_PARTS) medsync.control
 	cat $(filter %.sql,$^) > $@
 
 # The verifier.  It links PostgreSQL's frontend libraries as archives and
-# libcrypto as it is: nothing of PostgreSQL need be where it runs.
-VERIFY_COMPILE = $(CC) $(CFLAGS) -DFRONTEND -DMEDSYNC_VERSION='"$(EXTVERSION)"' $(CPPFLAGS) -c -o $@ $<
+# libcrypto as it is: nothing of PostgreSQL need be where it runs.  libpq's
+# header is needed; the library is loaded when mode live asks for it.
+VERIFY_COMPILE = $(CC) $(CFLAGS) -DFRONTEND $(CPPFLAGS) -I$(libpq_srcdir) -c -o $@ $<
 
 all: $(VERIFY)
 
@@ -73,7 +77,7 @@ $(filter-out $(VERIFY_SHARED_OBJS),$(VERIFY_OBJS)): %.o: %.c
 $(foreach file,$(VERIFY_SHARED),$(eval $(VERIFY_DIR)/shared_$(basename $(notdir $(file))).o: $(file); $$(VERIFY_COMPILE)))
 
 $(VERIFY): $(VERIFY_OBJS)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport -lcrypto -o $@
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_EX) -L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport -lcrypto $(filter -ldl -lm,$(LIBS)) -o $@
 
 .PHONY: install-verify uninstall-verify
 install: install-verify

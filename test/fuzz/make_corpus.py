@@ -9,6 +9,7 @@ whole.  The same files come out every time.
 import base64
 import hashlib
 import pathlib
+import re
 import struct
 import sys
 
@@ -196,6 +197,15 @@ def entries():
     yield "empty", b""
 
 
+def documented_values():
+    """The canonical values in docs/formats.md."""
+    page = pathlib.Path(__file__).parents[2] / "docs" / "formats.md"
+    for line in page.read_text().splitlines():
+        found = re.fullmatch(r"\| .*` \| `((?:[0-9a-f]{2})+)` \|", line)
+        if found:
+            yield bytes.fromhex(found[1])
+
+
 def counted(data):
     return varint(len(data)) + data
 
@@ -283,6 +293,78 @@ def receipts():
     yield "version-2", opening(entry, version=2)
     yield "text", proof(1, hashes, note(SOFA_TEXT, SOFA),
                         opening(entry, row([(1, VALUES["integer"])]), manifest(["id"]), hashes))
+def canonicals():
+    for nth, value in enumerate(documented_values()):
+        yield f"documented-{nth:02}", b"\0" + value
+    integer = b"i" + struct.pack(">q", 7)
+    text = b"t" + counted(b'a"b\\c')
+    deep = text
+    for _ in range(12):
+        deep = b"c\x02\x01" + deep + b"\x00"
+        deep = b"r\x0a" + deep
+    yield "range-of-composite", b"\0" + deep
+    yield "too-deep", b"\0" + b"c\x01\x01" * 251 + b"b\x01"
+    yield "multirange-of-text", b"\0m\x02\x02" + text + text + b"\x04" + text + text
+    yield "array-of-two-dimensions", b"\0a\x02\x02\x02\x03\x01" + (b"\x01" + text + b"\x00\x01" + integer) * 2
+    yield "infinite-interval", b"\0v" + struct.pack(">iiq", 2**31 - 1, 2**31 - 1, 2**63 - 1)
+    yield "least-interval", b"\0v" + struct.pack(">iiq", -2**31, 0, -2**63)
+    yield "last-day", b"\0d" + struct.pack(">i", 2147483494 - 2451545 - 1)
+    yield "first-day", b"\0d" + struct.pack(">i", -2451545)
+    yield "row", b"\1\x01" + integer + b"\x02" + text + b"\x03t\x01c"
+    yield "row-of-nulls", b"\1"
+    yield "row-excluded", b"\1\x05" + text
+    yield "row-twice", b"\1\x01" + integer + b"\x01" + integer
+
+
+MANIFEST = (
+    '{"table":1,"version":1,"schema":"public","name":"patient","parent":0,"tracked":true,"partitioned":false,'
+    '"payload":"full","subject":1,"next_column":4,"key":[1,2],"columns":['
+    '{"number":1,"name":"id","type":"integer","excluded":false},'
+    '{"number":2,"name":"a \\"b\\" \\\\ \\u0001\\n\u00e9","type":"pg_catalog.text","excluded":false},'
+    '{"number":3,"name":"seen","type":"timestamp with time zone","excluded":true}]}')
+
+
+def manifests():
+    yield "right", MANIFEST.encode()
+    yield "no-columns", re.sub(r'"key":.*', '"key":[],"columns":[]}', MANIFEST).encode()
+    yield "hash", MANIFEST.replace("full", "hash").encode()
+    yield "blank", MANIFEST.replace(",", ", ").encode()
+    yield "escaped", MANIFEST.replace("patient", "\\u0070atient").encode()
+    yield "large-number", MANIFEST.replace('"table":1', '"table":2147483648').encode()
+    yield "deep", b"[" * 100000
+    yield "not-utf8", MANIFEST.encode("latin-1")
+    yield "empty", b""
+
+
+# in the order of fuzz_text.c
+(BOOL, INTEGER, FLOAT4, FLOAT8, NUMERIC, TEXT, BYTEA, DATE, TIME, TIMETZ, TIMESTAMP, TIMESTAMPTZ, INTERVAL, UUID, JSONB,
+ ENUM, CHAR, OUTPUT, INTEGERS, TEXTS, BOXES, TEXT_RANGE, TIME_RANGE, TIME_MULTIRANGE, PAIR, NESTED, NESTED_ARRAY,
+ EMPTY) = range(28)
+
+PRINTED = (
+    (BOOL, "t"), (INTEGER, "-9223372036854775808"), (INTEGER, "9223372036854775808"), (FLOAT4, "1e-45"), (FLOAT4, "NaN"),
+    (FLOAT8, "-1.7976931348623157e+308"), (FLOAT8, "-Infinity"), (NUMERIC, "-1234.5600"), (NUMERIC, "Infinity"),
+    (TEXT, "\u00e4\u65e5"), (BYTEA, "\\x00ff5c27"), (DATE, "4714-11-24 BC"), (DATE, "5874897-12-31"), (DATE, "infinity"),
+    (TIME, "24:00:00"), (TIME, "04:05:06.789"), (TIMETZ, "12:00:00.5+05:30:01"), (TIMESTAMP, "294276-12-31 23:59:59.999999"),
+    (TIMESTAMPTZ, "4714-11-24 00:00:00+00 BC"), (TIMESTAMPTZ, "-infinity"),
+    (INTERVAL, "-1 years -2 mons +3 days -04:05:06.789"), (INTERVAL, "-2562047788:00:54.775808"),
+    (INTERVAL, "178956970 years 7 mons"), (UUID, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+    (JSONB, '{"a": [1.50, null, true, "\\u00e9\\n"], "bb": {}}'), (JSONB, "[" * 300 + "]" * 300), (JSONB, "-0.0010"),
+    (ENUM, "gr\u00fcn"), (CHAR, "\\377"), (OUTPUT, "<(0.1,-0),1e+300>"), (INTEGERS, "{1,NULL,-3}"),
+    (INTEGERS, "[2:2][-1:0]={{1,2}}"), (INTEGERS, "{{{{{{1}}}}}}"), (INTEGERS, "{}"),
+    (TEXTS, '{"NULL",NULL,"a,b","{c}","\\"","\\\\",""}'), (BOXES, "{(1,1),(0,0);(2,2),(1,1)}"), (TEXT_RANGE, '["a ""b""\\\\",)'),
+    (TEXT_RANGE, '["",b)'), (TEXT_RANGE, "empty"), (TIME_RANGE, '["2024-02-03 02:05:06+00","2024-02-04 02:05:06+00")'),
+    (TIME_MULTIRANGE, '{(,"2024-02-03 02:05:06+00"),["2024-02-04 02:05:06+00",)}'), (TIME_MULTIRANGE, "{}"),
+    (PAIR, '(7,"a ""quoted"" \\\\ text")'), (PAIR, '(,"")'), (PAIR, "(,)"),
+    (NESTED, '("{a,""b c"",NULL}","[a,b)","(1,x)","{""k"": [1, 2]}")'),
+    (NESTED_ARRAY, '{NULL,"(,,,)","(\\"{\\"\\"x y\\"\\"}\\",empty,\\"(1,)\\",null)"}'), (EMPTY, "()"))
+
+
+def texts():
+    for nth, (kind, text) in enumerate(PRINTED):
+        yield f"printed-{nth:02}", bytes([kind]) + text.encode()
+    yield "char-byte", bytes([CHAR, 0xC8])
+    yield "long", bytes([TEXTS]) + b'{"' + b"\\\\" * 3000 + b'",' + b"x" * 3000 + b"}"
     yield "empty", b""
 
 
@@ -410,8 +492,9 @@ def exports():
 
 def main():
     directory = pathlib.Path(sys.argv[1])
-    for target, files in (("note", notes), ("proof", proofs), ("entry", entries),
-                          ("receipt", receipts), ("export", exports)):
+    for target, files in (("note", notes), ("proof", proofs), ("entry", entries), ("receipt", receipts),
+                          ("canonical", canonicals), ("manifest", manifests), ("text", texts),
+                          ("export", exports)):
         (directory / target).mkdir(parents=True, exist_ok=True)
         for name, data in files():
             (directory / target / name).write_bytes(data)

@@ -2,7 +2,8 @@
 # docs/formats.md is complete: test/vectors/reference.py, written from that
 # page and in another language, recomputes its test vectors, and from an
 # exported ledger every hash, order, key, image and live row; and it notices
-# when one digit of the export is another.  A ledger of version 1 that is kept
+# when one digit of the export is another.  It does the same with what
+# export() and export_entries() publish.  A ledger of version 1 that is kept
 # in test/vectors can still be restored, verified and continued.
 
 use strict;
@@ -59,9 +60,26 @@ sub export
 	return $file;
 }
 
+sub overwrite
+{
+	my ($path, $content) = @_;
+
+	open my $file, '>:raw', $path or die "$path: $!";
+	print $file $content;
+	close $file or die "$path: $!";
+	return;
+}
+
+sub glob_count
+{
+	my @found = glob shift;
+
+	return scalar @found;
+}
+
 # What stands in the page
 
-agrees('test vectors of the page', qr/^15 vectors recomputed/, 'vectors', $page);
+agrees('test vectors of the page', qr/^18 vectors recomputed/, 'vectors', $page);
 {
 	local $ENV{MEDSYNC_OWN_AES} = 1;
 	agrees('test vectors, with AES in Python', qr/own AES/, 'vectors', $page);
@@ -114,6 +132,18 @@ is(join(' ', sort keys %tried),
 copy("$vectors/small.key", "$dir/small.key") or die "copy: $!";
 chmod 0600, "$dir/small.key";
 
+# A value of one of the page's vectors, its lines joined.
+sub vector
+{
+	my ($name, $field) = @_;
+	my ($block) = slurp_file($page) =~ /^```vector \Q$name\E\n(.*?)^```/ms or die "no vector $name";
+
+	$block =~ s/\n  //g;
+	my ($value) = $block =~ /^\Q$field\E = (.*)$/m or die "no $field in vector $name";
+	$value =~ s/^"(.*)"$/$1/ and $value =~ s/\\n/\n/g;
+	return $value;
+}
+
 # Restored where transaction ids meet: the sealer's own is, in that ledger, that
 # of its last sealer, or of the first of the two transactions left over.
 my ($sealer) = sort { $b <=> $a } map { /^_block\t(?:[^\t]*\t){7}(\d+)/ ? $1 : () } @lines;
@@ -125,7 +155,9 @@ foreach my $case ([ $sealer, 'the last sealer' ], [ $left_over, 'a transaction l
 	my ($xid, $name) = @$case;
 
 	$keeper->stop if $keeper;
-	$keeper = new_node("keeper$xid", conf => "medsync.master_key_file = '$dir/small.key'\n");
+	append_to_file("$dir/signer$xid.key", vector('signer key', 'file, before its line feed') . "\n");
+	chmod 0600, "$dir/signer$xid.key";
+	$keeper = new_node("keeper$xid", conf => "medsync.master_key_file = '$dir/small.key'\nmedsync.signer_key_file = '$dir/signer$xid.key'\n");
 	$keeper->safe_psql('postgres', 'CREATE DATABASE meeting');
 	$keeper->command_ok(
 		[ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '-d', $keeper->connstr('meeting'), '-f', "$vectors/small.sql" ],
@@ -144,6 +176,11 @@ SQL
 	agrees("ids meet that of $name", qr/^20 sealed and 0 unsealed entries, 4 blocks, 1 eras/,
 		'ledger', export($keeper, 'meeting', "meeting$xid"), "$dir/small.key");
 	is_clean($keeper, 'meeting', "ids meet that of $name: clean");
+	is(query($keeper, 'meeting', 'SELECT note FROM medsync.checkpoint ORDER BY height DESC LIMIT 1'),
+		vector('checkpoint', 'note'), "ids meet that of $name: the checkpoint is the page's");
+	is(query($keeper, 'meeting', 'SELECT medsync.verifier_key()'), vector('signer key', 'verifier key'), "ids meet that of $name: its key");
+	like(query($keeper, 'meeting', 'SELECT medsync.receipt(6)'), qr/^extra \Q${\ vector('receipt', 'extra')}\E$/m,
+		"ids meet that of $name: a receipt is the page's");
 	is(query($keeper, 'meeting', "SELECT count(*) FROM medsync.history('lab') WHERE operation = 'update'"), '1', "ids meet that of $name: nothing twice");
 }
 
@@ -251,6 +288,30 @@ is_clean($node, $db, 'a ledger with everything in it');
 agrees('all of it, from its export',
 	qr/^66\d{3} sealed and \d unsealed entries, \d+ blocks, 1 eras, \d+ tiles, \d+ manifests, 16\d rows of look-ups\n.* images \(\d\d large\), \d+ live rows/,
 	'ledger', export($node, $db, 'all'), $key);
+
+# What is published of it: more than one size in a partial tile, two keys, and
+# another byte in any file
+
+$node->safe_psql($db, "SELECT medsync.export('$dir/log'); SELECT medsync.rotate_signer_key()");
+$node->safe_psql($db, 'SELECT medsync.seal()');
+$node->safe_psql($db, "INSERT INTO log VALUES ('published'); SELECT medsync.seal()");
+$node->safe_psql($db, "SELECT medsync.export('$dir/log'), medsync.export_entries('$dir/entries')");
+my $vkey = query($node, $db, 'SELECT medsync.verifier_key()');
+my @published = ('published', "$dir/log", "$dir/entries", $vkey);
+
+agrees('what is published of it', qr/^66\d{3} entries signed, 66\d{3} in \d+ blocks, 1 eras, \d+ manifests, 1 signer entries\n$/, @published);
+cmp_ok(glob_count("$dir/log/tile/0/*.p/*"), '>=', 2, 'partial tiles of more than one size');
+foreach my $file ('checkpoint', 'tile/0/000', 'tile/1/000', 'tile/entries/000', 'tile/2/000.p/1', '../entries')
+{
+	my $path = "$dir/log/$file";
+	my $content = slurp_file($path);
+	my $place = int(length($content) * 0.7);
+
+	substr(my $changed = $content, $place, 1) ^= "\x01";
+	overwrite($path, $changed);
+	is((reference(@published))[0], 1, "published: another bit in $file is noticed");
+	overwrite($path, $content);
+}
 
 # Every kind of value is encoded as the page's table says
 

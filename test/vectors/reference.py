@@ -5,16 +5,19 @@
     reference.py ledger EXPORT [KEY]     verify a ledger that export.sql wrote;
                                          with the master key file, keys, seeds,
                                          images and live rows too
+    reference.py published LOG FILE VKEY verify a public export and a private one of
+                                         the whole ledger: export(), export_entries()
     reference.py table DOC               the SQL that puts the values of DOC's
                                          table of canonical encodings into a row
     reference.py values EXPORT KEY DOC   is that row encoded as DOC says?
 
 DOC is docs/formats.md.  Nothing but Python's standard library is needed: where
 the package "cryptography" is missing (or MEDSYNC_OWN_AES is set), AES is
-computed here, slowly.  Exit status 0: all agrees, 1: something does not,
+computed here, slowly; Ed25519 always is.  Exit status 0: all agrees, 1: something does not,
 2: not used as above.
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -261,6 +264,95 @@ class Reader:
         return self.take(self.varint())
 
 
+# ---- Ed25519 (RFC 8032) ----
+
+ED_P = 2 ** 255 - 19
+ED_ORDER = 2 ** 252 + 27742317777372353535851937790883648493
+ED_D = -121665 * pow(121666, -1, ED_P) % ED_P
+
+
+def ed_x(y, odd):
+    """The x of a point of the curve, from its y and the lowest bit of x."""
+    square = (y * y - 1) * pow(ED_D * y * y + 1, -1, ED_P) % ED_P
+    x = pow(square, (ED_P + 3) // 8, ED_P)
+    if x * x % ED_P != square:
+        x = x * pow(2, (ED_P - 1) // 4, ED_P) % ED_P
+    if x * x % ED_P != square or (x == 0 and odd):
+        raise Malformed("no point of the curve")
+    return x if x & 1 == odd else ED_P - x
+
+
+def ed_point(y, odd):
+    """Extended coordinates: x z, y z, z, x y z."""
+    x = ed_x(y, odd)
+    return x, y, 1, x * y % ED_P
+
+
+def ed_sum(p, q):
+    a = (p[1] - p[0]) * (q[1] - q[0])
+    b = (p[1] + p[0]) * (q[1] + q[0])
+    c = 2 * ED_D * p[3] * q[3]
+    d = 2 * p[2] * q[2]
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % ED_P, g * h % ED_P, f * g % ED_P, e * h % ED_P
+
+
+def ed_times(number, point):
+    total = 0, 1, 1, 0
+    while number:
+        if number & 1:
+            total = ed_sum(total, point)
+        point = ed_sum(point, point)
+        number >>= 1
+    return total
+
+
+def ed_bytes(point):
+    inverse = pow(point[2], -1, ED_P)
+    x, y = point[0] * inverse % ED_P, point[1] * inverse % ED_P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def ed_base():
+    return ed_point(4 * pow(5, -1, ED_P) % ED_P, 0)
+
+
+def ed_hash(*parts):
+    return int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little") % ED_ORDER
+
+
+def ed_secret(seed):
+    """The number that a seed stands for, and the bytes that make nonces."""
+    digest = hashlib.sha512(seed).digest()
+    number = int.from_bytes(digest[:32], "little") & (1 << 254) - 8 | 1 << 254
+    return number, digest[32:]
+
+
+def ed25519_public(seed):
+    return ed_bytes(ed_times(ed_secret(seed)[0], ed_base()))
+
+
+def ed25519_sign(seed, message):
+    number, prefix = ed_secret(seed)
+    public = ed25519_public(seed)
+    nonce = ed_hash(prefix, message)
+    point = ed_bytes(ed_times(nonce, ed_base()))
+    rest = (nonce + ed_hash(point, public, message) * number) % ED_ORDER
+    return point + rest.to_bytes(32, "little")
+
+
+def ed25519_verify(public, message, signature):
+    """By the equation without cofactor; good enough for honest keys."""
+    number = int.from_bytes(public, "little")
+    rest = int.from_bytes(signature[32:], "little")
+    if len(signature) != 64 or rest >= ED_ORDER or number % (1 << 255) >= ED_P:
+        return False
+    x, y, z, t = ed_point(number % (1 << 255), number >> 255)
+    hashed = ed_hash(signature[:32], public, message)
+    point = ed_sum(ed_times(rest, ed_base()), ed_times(hashed, (ED_P - x, y, z, ED_P - t)))
+    return ed_bytes(point) == signature[:32]
+
+
 # ---- packed rows, entries, leaves ----
 
 HAS_OPERATION, HAS_TABLE, HAS_COMMAND, HAS_STATEMENT_TIME = 1, 2, 4, 8
@@ -270,7 +362,7 @@ HAS_REPLICA, HAS_PERSON, HAS_SIGNATURE, HAS_OBJECT, HAS_DETAIL = 4096, 8192, 163
 ENTRY_FIELDS = (HAS_KEY_ID | HAS_ROW_KEY | HAS_OLD | HAS_NEW | HAS_REPLICA | HAS_PERSON |
                 HAS_SIGNATURE | HAS_OBJECT | HAS_DETAIL)
 
-DDL, ERA = 9, 13
+DDL, ERA, SIGNER = 9, 13, 15
 NO_ID = bytes(16)
 
 
@@ -351,6 +443,33 @@ def encode_entry(era_id, e):
         u16(len(e.detail)) + e.detail if e.detail is not None else b""))
 
 
+class FullEntry(Entry):
+    """An entry from its full encoding; its packed row has what stands there once."""
+
+    def __init__(self, data):
+        r = Reader(data)
+        if r.take(2) != b"\x01\x01":
+            raise Malformed("version of an entry")
+        self.era_id, self.xid, self.ordinal = r.take(16), r.u64(), r.u64()
+        self.position, self.time, self.statement_time = r.u64(), r.i64(), r.i64()
+        self.operation, self.table, self.manifest, self.command = r.u8(), r.u32(), r.u32(), r.u32()
+        self.fields = r.u32()
+        if self.fields & ~ENTRY_FIELDS:
+            raise Malformed("fields of an entry")
+        self.session_role, self.role = r.take(r.u16()), r.take(r.u16())
+        self.key_id = r.take(16) if self.fields & HAS_KEY_ID else NO_ID
+        self.row_key = r.take(16) if self.fields & HAS_ROW_KEY else None
+        self.old = r.take(32) if self.fields & HAS_OLD else None
+        self.new = r.take(32) if self.fields & HAS_NEW else None
+        self.person = r.take(16) if self.fields & HAS_PERSON else None
+        self.signature = r.take(16 + 32) if self.fields & HAS_SIGNATURE else None
+        self.object = r.take(32) if self.fields & HAS_OBJECT else None
+        self.detail = r.take(r.u16()) if self.fields & HAS_DETAIL else None
+        self.row = self         # as encode_entry() wants it
+        if encode_entry(self.era_id, self) != data:
+            raise Malformed("an entry is not as it is encoded")
+
+
 def entry_salt(e):
     return mac(e.row.seed, u64(e.ordinal))
 
@@ -387,6 +506,24 @@ def tree_root(levels, size):
             left = levels[height][(size >> height) - 1]
             root = left if root is None else node_hash(left, root)
     return sha256() if root is None else root
+
+
+def proven_root(leaf, index, size, proof):
+    """The root that an inclusion proof of RFC 6962 leads to."""
+    last = size - 1
+    for other in proof:
+        if last == 0:
+            raise Malformed("an inclusion proof is too long")
+        if index & 1 or index == last:
+            leaf = node_hash(other, leaf)
+            while index and not index & 1:
+                index, last = index >> 1, last >> 1
+        else:
+            leaf = node_hash(leaf, other)
+        index, last = index >> 1, last >> 1
+    if last != 0:
+        raise Malformed("an inclusion proof is too short")
+    return leaf
 
 
 def tiles_of(levels, size):
@@ -849,7 +986,7 @@ class Ledger:
                         runs.append([xact[0].xid, e.ordinal, 1, time])
                     last = e.ordinal
                     self.entries.append(e)
-                    hashes.append(leaf_hash(leaf_data(era.id, e)))
+                    hashes.append(leaf_hash(self.leaf_of(era, e)))
             runs_of_block.append(runs)
             self.check(len(self.entries) == b.first + b.count,
                        f"block {b.height} has {len(self.entries) - b.first} entries, not {b.count}")
@@ -857,6 +994,12 @@ class Ledger:
                          for e in self.in_order(rows)]
         levels = tree_levels(hashes)
         self.check_blocks(levels)
+        self.check_stored(levels, hashes, runs_of_block)
+
+    def leaf_of(self, era, e):
+        return leaf_data(era.id, e)
+
+    def check_stored(self, levels, hashes, runs_of_block):
         self.compare("_tile", {(int(l), int(t)): bytes.fromhex(h) for l, t, h in self.rows("_tile")},
                      tiles_of(levels, len(hashes)))
         order = {}
@@ -1055,6 +1198,140 @@ def verify_ledger(path, key_path=None):
     return ledger.report()
 
 
+# ---- a published ledger ----
+
+
+def read_note(data, vkey):
+    """Origin, size and root of a checkpoint that a key has signed."""
+    text, empty, signatures = data.rpartition(b"\n\n")
+    text += b"\n"
+    origin, size, root = text.split(b"\n")[:3]
+    name, key_id, key = vkey.encode().split(b"+", 2)
+    key = base64.b64decode(key, validate=True)
+    if key[:1] != b"\x01" or verifier_key(name, key[1:]) != vkey.encode():
+        raise Malformed("verifier key")
+    root = base64.b64decode(root, validate=True)
+    if not empty or name != origin or text != checkpoint_text(origin, int(size), root):
+        raise Malformed("text of the checkpoint")
+    signed = [base64.b64decode(line.split(b" ")[2], validate=True) for line in signatures.splitlines()
+              if line.startswith(b"\xe2\x80\x94 " + name + b" ")]
+    signed = [s[4:] for s in signed if s[:4] == bytes.fromhex(key_id.decode())]
+    if not signed or not all(ed25519_verify(key[1:], text, s) for s in signed):
+        raise Malformed("signature of the checkpoint")
+    return int(size), root
+
+
+def read_records(path):
+    """Type and payload of each record of a private export."""
+    data = open(path, "rb").read()
+    r = Reader(data)
+    if r.take(19) != b"medsync-entries v1\n":
+        raise Malformed("no private export")
+    count = 0
+    while True:
+        begin = r.at
+        kind = r.take(1)
+        payload = r.take(r.u32())
+        if kind == b"Z":
+            break
+        count += kind == b"E"
+        yield kind, payload
+    if payload != u64(count) + sha256(data[:begin]) or r.left() != 0:
+        raise Malformed("the end of the private export")
+
+
+def tile_number(n):
+    groups = ["%03d" % (n % 1000)]
+    while n >= 1000:
+        n //= 1000
+        groups.insert(0, "x%03d" % (n % 1000))
+    return "/".join(groups)
+
+
+class Published(Ledger):
+    """What export() and export_entries() wrote, of a whole ledger."""
+
+    def __init__(self, log, path, vkey):
+        self.errors, self.tables, self.log = [], {}, log
+        self.size, self.root = read_note(open(os.path.join(log, "checkpoint"), "rb").read(), vkey)
+        self.stream, self.place, self.signers = [], -1, []
+        for kind, payload in read_records(path):
+            self.take_record(kind, Reader(payload))
+        self.read()
+        self.check([e for _, e in self.stream] == self.entries, "order of the entries")
+        for e in self.entries:
+            if e.operation == SIGNER:
+                vkey = e.detail.split(b"\n")[0]
+                name, _, key = vkey.split(b"+", 2)
+                self.check(verifier_key(name, base64.b64decode(key)[1:]) == vkey, "key of a signer entry")
+                self.signers.append(vkey)
+
+    def take_record(self, kind, r):
+        place = "LAMBEC".index(kind.decode())
+        if place < self.place and not (kind == b"B" and self.place == 4):
+            raise Malformed("order of records")
+        self.place = place
+        add = lambda name, *columns: self.tables.setdefault(name, []).append(columns)
+        if kind == b"L":
+            self.id, self.time = r.take(16), r.i64()
+            self.check((r.u64(), r.left()) == (0, 8), "the private export begins later")
+        elif kind == b"A":
+            number, era_id, known = r.u32(), r.take(16).hex(), r.u8()
+            place = r.u64(), r.u32(), r.u32()
+            add("_era", number, era_id, *(place if known else (None,) * 3))
+        elif kind == b"M":
+            add("_manifest", r.u32(), r.u32(), r.take(r.left()).hex())
+        elif kind == b"B":
+            height, era, previous, first, count = r.u64(), r.u32(), r.take(32), r.u64(), r.u64()
+            root, sealer, time, digest = r.take(32), r.u64(), r.i64(), r.take(32)
+            self.check(first == len(self.stream), f"place of block {height}")
+            add("_block", height, era, previous.hex(), first, count, root.hex(), r.take(r.left()).decode(),
+                sealer, time, digest.hex())
+        elif kind == b"E":
+            salt, data = r.take(32), r.take(r.left())
+            e = FullEntry(data)
+            e.leaf = b"\x01" + sha256(salt, data)
+            self.stream.append((salt, e))
+
+    def read_journal(self):
+        self.xacts = {}
+        for _, e in self.stream:
+            e.era, e.entries = self.eras[e.era_id], [e]
+            self.xacts.setdefault((e.era_id, e.xid), []).append(e)
+
+    def leaf_of(self, era, e):
+        return e.leaf
+
+    def check_stored(self, levels, hashes, runs_of_block):
+        """Every file of the public export; those that must be there."""
+        self.check(tree_root(levels, self.size) == self.root, "root of the checkpoint")
+        tiles = {(str(level), n): (data, 32) for (level, n), data in tiles_of(levels, self.size).items()}
+        for n in range((self.size + 255) // 256):
+            leaves = [e.leaf for e in self.entries[256 * n:min(256 * n + 256, self.size)]]
+            tiles["entries", n] = b"".join(u16(33) + leaf for leaf in leaves), 35
+        wanted = {}
+        for (level, n), (data, width) in tiles.items():
+            path = f"tile/{level}/{tile_number(n)}"
+            count = len(data) // width
+            for w in range(1, count + 1):
+                wanted[f"{path}.p/{w}" if w < 256 else path] = data[:w * width], w == count
+        found = set()
+        for directory, _, names in os.walk(os.path.join(self.log, "tile")):
+            for name in names:
+                path = os.path.join(directory, name)
+                found.add(os.path.relpath(path, self.log))
+                self.check(open(path, "rb").read() == wanted.get(os.path.relpath(path, self.log), (None,))[0], path)
+        for path, (_, needed) in wanted.items():
+            self.check(not needed or path in found, f"{path} is missing")
+
+
+def verify_published(log, path, vkey):
+    ledger = Published(log, path, vkey)
+    print(f"{ledger.size} entries signed, {len(ledger.entries)} in {len(ledger.blocks)} blocks, "
+          f"{len(ledger.eras)} eras, {len(ledger.manifests)} manifests, {len(ledger.signers)} signer entries")
+    return ledger.report()
+
+
 # ---- the table of canonical encodings in the page ----
 
 
@@ -1093,6 +1370,48 @@ def check_values(path, key_path, doc):
     ledger.check(len(columns) == len(values), "number of columns")
     print(f"{len(values)} values are encoded as the page says")
     return ledger.report()
+
+
+# ---- notes and receipts ----
+
+
+def key_id_of(origin, public):
+    return sha256(origin, b"\n\x01", public)[:4]
+
+
+def verifier_key(origin, public):
+    return b"+".join((origin, key_id_of(origin, public).hex().encode(), base64.b64encode(b"\x01" + public)))
+
+
+def checkpoint_text(origin, size, root):
+    return b"%s\n%d\n%s\n" % (origin, size, base64.b64encode(root))
+
+
+def signature_line(origin, seed, text):
+    signed = key_id_of(origin, ed25519_public(seed)) + ed25519_sign(seed, text)
+    return b"\xe2\x80\x94 %s %s\n" % (origin, base64.b64encode(signed))
+
+
+class Receipt:
+    """The bytes of a receipt's extra line."""
+
+    def __init__(self, data):
+        r = Reader(data)
+        if r.u8() != 1:
+            raise Malformed("version of a receipt")
+        self.entry, self.salt = r.counted(), r.take(32)
+        flags = r.u8()
+        self.row = self.manifest = None
+        if flags > 3 or flags == 1:
+            raise Malformed("flags of a receipt")
+        if flags & 1:
+            self.r, self.row = r.take(32), r.counted()
+        if flags & 2:
+            self.manifest, self.ddl_index = r.counted(), r.u64()
+            self.ddl_entry, self.ddl_salt = r.counted(), r.take(32)
+            self.ddl_proof = [r.take(32) for _ in range(r.u8())]
+        if r.left() != 0:
+            raise Malformed("bytes after a receipt")
 
 
 # ---- the fenced vectors in the page ----
@@ -1209,12 +1528,46 @@ def vector_manifest(v):
     return {"SHA-256": sha256(v["content"].encode())}
 
 
+def vector_signer_key(v):
+    seed, origin = v.hex("seed"), v.text("origin")
+    public = ed25519_public(seed)
+    key = verifier_key(origin, public)
+    return {"file, before its line feed": b"medsync-signer-key-v1:" + seed.hex().encode(), "public key": public,
+            "key id": key_id_of(origin, public), "verifier key": json.dumps(key.decode()),
+            "detail of its entry": key, "detail with a reason": key + b"\n" + v.text("reason")}
+
+
+def vector_checkpoint(v):
+    seed, origin = v.hex("seed"), v.text("origin")
+    text = checkpoint_text(origin, v.number("size"), v.hex("root"))
+    note = text + b"\n" + signature_line(origin, seed, text)
+    return {"text": json.dumps(text.decode()), "signature": ed25519_sign(seed, text),
+            "note": json.dumps(note.decode(), ensure_ascii=False)}
+
+
+def vector_receipt(v):
+    receipt = Receipt(base64.b64decode(v.text("extra"), validate=True))
+    table = int.from_bytes(receipt.entry[59:63], "big")
+    leaf, ddl = (leaf_hash(b"\x01" + sha256(salt, entry))
+                 for salt, entry in ((receipt.salt, receipt.entry), (receipt.ddl_salt, receipt.ddl_entry)))
+    proof = [bytes.fromhex(h) for h in json.loads(v["proof"])]
+    size = v.number("size")
+    h = sha256(b"\x01", u32(table), receipt.row)
+    return {"salt": receipt.salt, "entry": receipt.entry, "r": receipt.r, "canonical row": receipt.row,
+            "commitment": sha256(receipt.r, h), "index of the ddl entry": str(receipt.ddl_index),
+            "ddl entry": receipt.ddl_entry, "ddl salt": receipt.ddl_salt,
+            "SHA-256 of the manifest": sha256(receipt.manifest), "leaf hash": leaf, "leaf hash of the ddl entry": ddl,
+            "root": proven_root(leaf, v.number("index"), size, proof),
+            "root by the ddl entry": proven_root(ddl, receipt.ddl_index, size, receipt.ddl_proof)}
+
+
 VECTORS = {
     "derived keys": vector_derived_keys, "master key": vector_master_key, "key-encryption key": vector_kek_wrap,
     "subject key": vector_subject_wrap, "duplicate subject key": vector_subject_wrap,
     "commitment": vector_commitment, "image": vector_image, "large image": vector_chunk,
     "packed row": vector_packed_row, "tree": vector_tree, "era": vector_era, "block": vector_block,
-    "order": vector_order, "postings": vector_postings, "manifest": vector_manifest}
+    "order": vector_order, "postings": vector_postings, "manifest": vector_manifest,
+    "signer key": vector_signer_key, "checkpoint": vector_checkpoint, "receipt": vector_receipt}
 
 
 def check_vectors(path):
@@ -1232,7 +1585,9 @@ def check_vectors(path):
                 vector[last] += line.strip()      # a long value goes on in the next line
         computed = VECTORS[name](vector)
         for key, value in computed.items():
-            shown = value.decode() if key.startswith("file") else value.hex()
+            if isinstance(value, bytes):
+                value = value.decode() if key.startswith("file") else value.hex()
+            shown = value
             if vector.get(key) != shown:
                 print(f"{name}: {key} is {shown}\n    not {vector.get(key)}")
                 failed += 1
@@ -1245,6 +1600,7 @@ def check_vectors(path):
 
 
 COMMANDS = {"vectors": (check_vectors, 1, 1), "ledger": (verify_ledger, 1, 2),
+            "published": (verify_published, 3, 3),
             "table": (table_sql, 1, 1), "values": (check_values, 3, 3)}
 
 

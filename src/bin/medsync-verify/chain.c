@@ -427,36 +427,50 @@ medsync_chain_begin_block(MedsyncChain *chain, const uint8 *payload,
 	chain->have_previous = false;
 	chain->xid_count = 0;
 	chain->xids_ascend = true;
-	chain->order_reported = false;
-	chain->foreign_reported = false;
+	chain->order_problem = NULL;
+	chain->foreign_problem = NULL;
 	return true;
 }
 
 /* ---- entries ---- */
 
+/* Remember what is wrong with the order; the first one counts. */
 static void
-report_order(MedsyncChain *chain, int64 index, const char *detail)
+note_order(MedsyncChain *chain, int64 index, const char *problem)
 {
-	if (chain->order_reported)
+	if (chain->order_problem != NULL)
 		return;
-	chain->order_reported = true;
-	medsync_report_finding(MEDSYNC_ERROR, "block_altered",
-						   medsync_chain_place(chain, index), NULL, NULL,
-						   "The block's entries do not stand in ledger order: %s.",
-						   detail);
+	chain->order_problem = problem;
+	chain->order_index = index;
+}
+
+/* The same for an entry that the block cannot hold. */
+static void
+note_foreign(MedsyncChain *chain, int64 index, uint64 xid,
+			 const char *problem)
+{
+	if (chain->foreign_problem != NULL)
+		return;
+	chain->foreign_problem = problem;
+	chain->foreign_index = index;
+	chain->foreign_xid = xid;
 }
 
 static void
-report_foreign(MedsyncChain *chain, int64 index, uint64 xid,
-			   const char *detail)
+report_problems(const MedsyncChain *chain)
 {
-	if (chain->foreign_reported)
-		return;
-	chain->foreign_reported = true;
-	medsync_report_finding(MEDSYNC_ERROR, "entry_extra",
-						   medsync_chain_place(chain, index), NULL, NULL,
-						   "The block cannot hold entries of transaction " UINT64_FORMAT ": %s.",
-						   xid, detail);
+	if (chain->foreign_problem != NULL)
+		medsync_report_finding(MEDSYNC_ERROR, "entry_extra",
+							   medsync_chain_place(chain, chain->foreign_index),
+							   NULL, NULL,
+							   "The block cannot hold entries of transaction " UINT64_FORMAT ": %s.",
+							   chain->foreign_xid, chain->foreign_problem);
+	if (chain->order_problem != NULL)
+		medsync_report_finding(MEDSYNC_ERROR, "block_altered",
+							   medsync_chain_place(chain, chain->order_index),
+							   NULL, NULL,
+							   "The block's entries do not stand in ledger order: %s.",
+							   chain->order_problem);
 }
 
 static bool
@@ -491,14 +505,16 @@ end_group(MedsyncChain *chain)
 	if (!chain->have_group)
 		return;
 	chain->have_group = false;
+	if (group->foreign)
+		return;
 	if (chain->have_previous && previous->of_sealer)
-		report_order(chain, group->first_index,
+		note_order(chain, group->first_index,
 					 "those of the sealer are not the last");
 	else if (chain->have_previous && !group->of_sealer &&
 			 (group->position < previous->position ||
 			  (group->position == previous->position &&
 			   group->xid <= previous->xid)))
-		report_order(chain, group->first_index,
+		note_order(chain, group->first_index,
 					 "the transaction had flushed before the one that it follows");
 	chain->previous = *group;
 	chain->have_previous = true;
@@ -515,17 +531,17 @@ begin_group(MedsyncChain *chain, int64 index, uint64 xid)
 	group->first_index = index;
 	chain->have_group = true;
 	add_xid(chain, xid);
-	if (!is_new(chain, xid))
-		report_foreign(chain, index, xid,
-					   "it had ended before the block below was made");
-	else if (!is_finished(&chain->block.xids, xid))
+	if (is_new(chain, xid) && is_finished(&chain->block.xids, xid))
+		return;
+	if (is_new(chain, xid) && xid == chain->block.sealer_xid)
 	{
-		if (xid == chain->block.sealer_xid)
-			group->of_sealer = true;
-		else
-			report_foreign(chain, index, xid,
-						   "it had not ended when the block was made");
+		group->of_sealer = true;
+		return;
 	}
+	group->foreign = true;
+	note_foreign(chain, index, xid, is_new(chain, xid) ?
+				 "it had not ended when the block was made" :
+				 "it had ended before the block below was made");
 }
 
 /* The next entry of the block being read. */
@@ -538,7 +554,7 @@ medsync_chain_entry(MedsyncChain *chain, int64 index,
 
 	if (chain->era != NULL &&
 		memcmp(header->era_id, chain->era->id, MEDSYNC_ID_SIZE) != 0)
-		report_foreign(chain, index, header->xid, "they are of another era");
+		note_foreign(chain, index, header->xid, "they are of another era");
 	if (!chain->have_group || group->xid != header->xid)
 	{
 		end_group(chain);
@@ -547,7 +563,7 @@ medsync_chain_entry(MedsyncChain *chain, int64 index,
 	else if (entry->command < group->command ||
 			 (entry->command == group->command &&
 			  entry->ordinal <= group->ordinal))
-		report_order(chain, index,
+		note_order(chain, index,
 					 "the entry comes before the one that it follows");
 	group->command = entry->command;
 	group->ordinal = entry->ordinal;
@@ -566,7 +582,7 @@ check_repeated(MedsyncChain *chain)
 	for (i = 1; i < chain->xid_count; i++)
 		if (chain->xids[i] == chain->xids[i - 1])
 		{
-			report_order(chain, -1,
+			note_order(chain, -1,
 						 "those of a transaction do not stand together");
 			return;
 		}
@@ -599,14 +615,19 @@ advance_line(MedsyncChain *chain)
 	line->blocks = Min(line->blocks + 1, 2);
 }
 
-/* The entries of a block have passed. */
+/*
+ * The entries of a block have passed.  Where they are known not to be the
+ * ones that were sealed, where they stand says nothing.
+ */
 void
-medsync_chain_end_block(MedsyncChain *chain)
+medsync_chain_end_block(MedsyncChain *chain, bool entries_hold)
 {
 	const MedsyncBlock *block = &chain->block;
 
 	end_group(chain);
 	check_repeated(chain);
+	if (entries_hold)
+		report_problems(chain);
 	advance_line(chain);
 	chain->blocks++;
 	chain->last_height = block->height;

@@ -64,6 +64,7 @@ typedef struct MedsyncGroup
 	uint64		ordinal;
 	int64		first_index;
 	bool		of_sealer;		/* it is the sealer's own, which comes last */
+	bool		foreign;		/* it has no place in the block at all */
 } MedsyncGroup;
 
 typedef struct MedsyncChain
@@ -98,8 +99,11 @@ typedef struct MedsyncChain
 	int64		xid_count;
 	int64		xid_capacity;
 	bool		xids_ascend;
-	bool		order_reported;
-	bool		foreign_reported;
+	const char *order_problem;	/* the first; NULL: none */
+	int64		order_index;
+	const char *foreign_problem;
+	int64		foreign_index;
+	uint64		foreign_xid;
 } MedsyncChain;
 
 extern bool medsync_chain_add_era(MedsyncChain *chain, const MedsyncEra *era);
@@ -108,7 +112,8 @@ extern bool medsync_chain_begin_block(MedsyncChain *chain,
 extern void medsync_chain_entry(MedsyncChain *chain, int64 index,
 								const MedsyncPackedHeader *header,
 								const MedsyncEntry *entry);
-extern void medsync_chain_end_block(MedsyncChain *chain);
+extern void medsync_chain_end_block(MedsyncChain *chain,
+									bool entries_hold);
 extern void medsync_chain_end(MedsyncChain *chain);
 extern MedsyncPlace medsync_chain_place(const MedsyncChain *chain,
 										int64 index);

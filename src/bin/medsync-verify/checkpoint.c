@@ -177,7 +177,8 @@ check_signers(const MedsyncOptions *options, const MedsyncNote *note,
 
 /* What the remembered checkpoint alone tells about this one. */
 static void
-compare_with_state(const MedsyncCheckpoint *checkpoint)
+compare_with_state(const MedsyncOptions *options,
+				   const MedsyncCheckpoint *checkpoint)
 {
 	const MedsyncCheckpoint *old = &medsync_state.checkpoint;
 
@@ -191,6 +192,7 @@ compare_with_state(const MedsyncCheckpoint *checkpoint)
 										checkpoint->origin_len),
 							   "The log has another origin than the remembered checkpoint. If it was changed on purpose, begin a new state file.");
 	else if (checkpoint->size < old->size &&
+			 options->mode != MEDSYNC_MODE_RECEIPT &&
 			 (!have_best || best.size < old->size))
 		medsync_report_finding(MEDSYNC_ERROR, "truncated", MEDSYNC_NO_PLACE,
 							   medsync_number(old->size),
@@ -199,6 +201,16 @@ compare_with_state(const MedsyncCheckpoint *checkpoint)
 	else if (checkpoint->size == old->size &&
 			 memcmp(checkpoint->root, old->root, MEDSYNC_HASH_SIZE) != 0)
 		medsync_checkpoint_forked(checkpoint->root);
+}
+
+/* Is this the best one so far once more, perhaps with other cosignatures? */
+static bool
+is_best(const MedsyncCheckpoint *checkpoint)
+{
+	return have_best && best.size == checkpoint->size &&
+		best.origin_len == checkpoint->origin_len &&
+		memcmp(best.origin, checkpoint->origin, best.origin_len) == 0 &&
+		memcmp(best.root, checkpoint->root, MEDSYNC_HASH_SIZE) == 0;
 }
 
 /* Two good checkpoints of one run must not contradict each other either. */
@@ -252,8 +264,11 @@ medsync_checkpoint_check(const MedsyncOptions *options, const char *text,
 	find_signers(options, &note, checkpoint, &signers);
 	if (!check_signers(options, &note, checkpoint, &signers))
 		return false;
-	compare_with_state(checkpoint);
-	compare_with_best(checkpoint);
+	if (!is_best(checkpoint))
+	{
+		compare_with_state(options, checkpoint);
+		compare_with_best(checkpoint);
+	}
 	keep_if_best(text, len, checkpoint, &signers);
 	return true;
 }
@@ -315,7 +330,8 @@ medsync_checkpoint_finish(const MedsyncOptions *options)
 	int64		now = (int64) time(NULL);
 	MedsyncState state = medsync_state;
 
-	if (!have_best)
+	/* a receipt's checkpoint need not be the newest */
+	if (!have_best || options->mode == MEDSYNC_MODE_RECEIPT)
 		return;
 	if (!is_remembered())
 		state.first_seen = now;

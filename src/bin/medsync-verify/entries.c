@@ -186,6 +186,10 @@ read_ledger(MedsyncStream *stream, const uint8 *payload, size_t len)
 	if (reader.failed || MEDSYNC_WIRE_LEFT(&reader) != 0 ||
 		stream->from > stream->size || stream->size > (uint64) PG_INT64_MAX)
 		return report_malformed(stream, "its ledger record makes no sense");
+	if (stream->from > 0 &&
+		(stream->log == NULL || stream->from > stream->log->checkpoint.size))
+		medsync_cannot_check("the entries begin with number " UINT64_FORMAT ", and the log does not reach as far",
+							 stream->from);
 	memcpy(chain->ledger_id, id, MEDSYNC_ID_SIZE);
 	chain->whole = stream->from == 0;
 	chain->last_end = (int64) stream->from;
@@ -231,8 +235,13 @@ append_identifier(StringInfo buf, const char *name)
 		if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ||
 			  *p == '_'))
 			plain = false;
-	if (plain && ScanKeywordLookup(name, &ScanKeywords) >= 0)
-		plain = false;
+	if (plain)
+	{
+		int			keyword = ScanKeywordLookup(name, &ScanKeywords);
+
+		plain = keyword < 0 ||
+			ScanKeywordCategories[keyword] == UNRESERVED_KEYWORD;
+	}
 	if (plain)
 	{
 		appendStringInfoString(buf, name);
@@ -629,7 +638,7 @@ read_entry(MedsyncStream *stream, const uint8 *payload, size_t len)
 /* ---- blocks ---- */
 
 /* Are the entries of a block as many as it says, and those of the log? */
-static void
+static bool
 check_block_entries(MedsyncStream *stream)
 {
 	const MedsyncChain *chain = &stream->chain;
@@ -650,15 +659,17 @@ check_block_entries(MedsyncStream *stream)
 										   MEDSYNC_HASH_SIZE),
 							   medsync_hex(stream->found_leaf,
 										   MEDSYNC_HASH_SIZE),
-							   INT64_FORMAT " entries of the block, from this one on, are not those of the log.",
+							   "Entries of the block are not those of the log: " INT64_FORMAT ", this one the first.",
 							   stream->differences);
+	return stream->count == expected && stream->differences == 0;
 }
 
 /*
  * The root that the block says.  Where the one before differed already, and
- * the tree is made of the entries alone, nothing new is found out.
+ * the tree is made of the entries alone, nothing new is found out.  False
+ * where that makes the entries doubtful.
  */
-static void
+static bool
 check_block_root(MedsyncStream *stream)
 {
 	const MedsyncChain *chain = &stream->chain;
@@ -669,7 +680,7 @@ check_block_root(MedsyncStream *stream)
 
 	seek_tree(stream, (uint64) (block->first_index + block->entry_count));
 	if (stream->tree_lost)
-		return;
+		return false;
 	by_log = stream->log_leaves &&
 		stream->tree.size <= stream->log->checkpoint.size;
 	medsync_tree_root(&stream->tree, root);
@@ -685,16 +696,20 @@ check_block_root(MedsyncStream *stream)
 							   "The block's root is not that of its entries." :
 							   "The block's entries do not give its root.");
 	stream->root_differs = differs && !by_log;
+	return !stream->root_differs;
 }
 
 static void
 end_block(MedsyncStream *stream)
 {
+	bool		entries_hold;
+
 	if (!stream->chain.in_block)
 		return;
-	check_block_entries(stream);
-	check_block_root(stream);
-	medsync_chain_end_block(&stream->chain);
+	entries_hold = check_block_entries(stream);
+	if (!check_block_root(stream))
+		entries_hold = false;
+	medsync_chain_end_block(&stream->chain, entries_hold);
 	medsync_summary.blocks++;
 }
 
@@ -714,9 +729,6 @@ read_block(MedsyncStream *stream, const uint8 *payload, size_t len)
 	if (stream->from > 0 && stream->chain.blocks == 0 &&
 		stream->chain.block.first_index != (int64) stream->from)
 		return report_malformed(stream, "its first block is not the one that it says");
-	if (stream->from > 0 && stream->log == NULL)
-		medsync_cannot_check("the stream begins with entry " UINT64_FORMAT "; without a public export it must begin with the first",
-							 stream->from);
 	seek_tree(stream, (uint64) stream->chain.block.first_index);
 	stream->count = 0;
 	stream->differences = 0;
@@ -914,7 +926,9 @@ check_note(MedsyncStream *stream)
 	if (stream->note != NULL)
 	{
 		if (medsync_checkpoint_check(stream->options, stream->note,
-									 stream->note_len, &checkpoint))
+									 stream->note_len, &checkpoint) &&
+			!(stream->log_differs &&
+			  checkpoint.size == stream->log->checkpoint.size))
 			check_signed_root(stream, &checkpoint);
 	}
 	else if (stream->log == NULL)

@@ -566,7 +566,7 @@ rebuild_part(MedsyncLog *log, uint64 first, uint64 count,
 	medsync_tree_root(&rebuild.by_tiles, by_tiles);
 	if (log->gave_up || !rebuild.complete)
 	{
-		log->holds = false;
+		end_missing(log);
 		medsync_report_finding(MEDSYNC_ERROR, "block_altered",
 							   MEDSYNC_NO_PLACE, NULL, NULL,
 							   "Tiles over entries " UINT64_FORMAT " to " UINT64_FORMAT " are missing or changed, and cannot be computed.",

@@ -31,7 +31,9 @@ static const struct
 }			modes[] =
 {
 	{"log", MEDSYNC_MODE_LOG, medsync_verify_log},
-	{"entries", MEDSYNC_MODE_ENTRIES, medsync_verify_entries}
+	{"entries", MEDSYNC_MODE_ENTRIES, medsync_verify_entries},
+	{"receipt", MEDSYNC_MODE_RECEIPT, medsync_verify_receipt},
+	{"live", MEDSYNC_MODE_LIVE, medsync_verify_live}
 };
 
 static void
@@ -40,10 +42,14 @@ print_help(void)
 	printf("medsync-verify checks a medsync ledger without trusting its server.\n\n"
 		   "Usage:\n"
 		   "  medsync-verify log DIR --key KEY [OPTION]...\n"
-		   "  medsync-verify entries FILE --log DIR --key KEY [OPTION]...\n\n"
+		   "  medsync-verify entries FILE --log DIR --key KEY [OPTION]...\n"
+		   "  medsync-verify receipt FILE --key KEY [OPTION]...\n"
+		   "  medsync-verify live CONNINFO --key KEY [OPTION]...\n\n"
 		   "Modes:\n"
 		   "  log DIR              a public export: checkpoint, tree and entries\n"
-		   "  entries FILE         a private export, against the public one\n\n"
+		   "  entries FILE         a private export, against the public one\n"
+		   "  receipt FILE         a receipt of one row\n"
+		   "  live CONNINFO        a running server: its ledger and its tables\n\n"
 		   "Options:\n"
 		   "  -k, --key=KEY        verifier key of the log or of a witness, or a file with\n"
 		   "                       one on each line; may be given more than once\n"
@@ -55,6 +61,7 @@ print_help(void)
 		   "                       0: never)\n"
 		   "  -j, --json           write one JSON object\n"
 		   "  -p, --progress       tell progress, also where stderr is no terminal\n"
+		   "  -q, --quiet          write nothing where nothing was found\n"
 		   "  -V, --version        show the version, then exit\n"
 		   "  -?, --help           show this help, then exit\n\n"
 		   "Exit status: 0 nothing was found, 1 there are findings, 2 could not check.\n",
@@ -213,13 +220,14 @@ parse_options(MedsyncOptions *options, int argc, char **argv)
 		{"max-age", required_argument, NULL, 'a'},
 		{"json", no_argument, NULL, 'j'},
 		{"progress", no_argument, NULL, 'p'},
+		{"quiet", no_argument, NULL, 'q'},
 		{"help", no_argument, NULL, '?'},
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0}
 	};
 	int			c;
 
-	while ((c = getopt_long(argc, argv, "k:l:s:w:a:jpV", long_options,
+	while ((c = getopt_long(argc, argv, "k:l:s:w:a:jpqV", long_options,
 							NULL)) != -1)
 	{
 		switch (c)
@@ -246,6 +254,9 @@ parse_options(MedsyncOptions *options, int argc, char **argv)
 				break;
 			case 'p':
 				options->progress = true;
+				break;
+			case 'q':
+				options->quiet = true;
 				break;
 			default:			/* getopt_long has said what is wrong */
 				hint_and_exit();

@@ -10,6 +10,7 @@
  *	log.c		mode log: a public export, tile by tile
  *	entries.c	mode entries: the private export; the stream of records
  *	chain.c		blocks: their chain, and which entries they may hold
+ *	receipt.c	mode receipt
  *	live.c		mode live: the same stream from a server, and its tables
  *
  * What is read comes from whoever is being checked.  Whatever is wrong in
@@ -51,6 +52,7 @@ typedef struct MedsyncOptions
 	const char *state_path;		/* NULL: remember nothing */
 	int64		max_age;		/* seconds; 0: never stale */
 	bool		json;
+	bool		quiet;			/* no words where nothing was found */
 	bool		progress;
 } MedsyncOptions;
 
@@ -102,6 +104,7 @@ extern void medsync_report_finding(MedsyncSeverity severity,
 								   const char *detail,...) pg_attribute_printf(6, 7);
 extern void medsync_report_signer(int64 index,
 								  const MedsyncVerifierKey *key);
+extern void medsync_report_receipt(const char *json);	/* what a valid one says */
 extern int	medsync_report_end(void);	/* the exit status */
 pg_noreturn extern void medsync_cannot_check(const char *format,...) pg_attribute_printf(1, 2);
 extern void medsync_progress(const char *what, int64 done, int64 total);	/* total 0: unknown */
@@ -225,6 +228,7 @@ extern const char *medsync_stream_table_name(MedsyncStream *stream,
 /* ---- the modes; findings go to the report ---- */
 extern void medsync_verify_log(const MedsyncOptions *options);
 extern void medsync_verify_entries(const MedsyncOptions *options);
+extern void medsync_verify_receipt(const MedsyncOptions *options);
 extern void medsync_verify_live(const MedsyncOptions *options);
 
 #endif							/* MEDSYNC_VERIFY_PROGRAM_H */

@@ -56,6 +56,7 @@ static StringInfoData json_findings;
 static int64 findings_shown = 0;
 static StringInfoData signers;	/* text or JSON, as the options say */
 static int	signers_shown = 0;
+static const char *receipt = NULL;	/* what a valid one says, as JSON */
 static char *failure = NULL;	/* why nothing could be checked */
 static instr_time started;
 static time_t progress_shown_at;
@@ -129,10 +130,9 @@ medsync_json_string(StringInfo buf, const char *text, size_t len)
 
 /* Append text for a terminal, without what a terminal would obey. */
 static void
-append_plain(StringInfo buf, const char *text)
+append_text(StringInfo buf, const char *text, size_t shown)
 {
 	size_t		len = strlen(text);
-	size_t		shown = Min(len, SHOWN_TEXT_MAX);
 	size_t		i = 0;
 
 	while (i < shown)
@@ -152,7 +152,14 @@ append_plain(StringInfo buf, const char *text)
 			appendBinaryStringInfo(buf, text + i, width);
 		i += width;
 	}
-	if (shown < len)
+}
+
+/* The same, cut off where it is too long. */
+static void
+append_plain(StringInfo buf, const char *text)
+{
+	append_text(buf, text, Min(strlen(text), SHOWN_TEXT_MAX));
+	if (strlen(text) > SHOWN_TEXT_MAX)
 		appendStringInfoString(buf, "...");
 }
 
@@ -323,7 +330,7 @@ medsync_report_finding(MedsyncSeverity severity, const char *verdict,
 	end_progress_line();
 	if (report_options->json)
 		add_json_finding(severity, verdict, &place, expected, found, text);
-	else
+	else if (!report_options->quiet || severity != MEDSYNC_NOTICE)
 		print_finding(severity, verdict, &place, expected, found, text);
 	findings_shown++;
 }
@@ -350,6 +357,13 @@ medsync_report_signer(int64 index, const MedsyncVerifierKey *key)
 						 index, text.data);
 	pfree(text.data);
 	signers_shown++;
+}
+
+/* What a valid receipt says; the text stays where it is. */
+void
+medsync_report_receipt(const char *json)
+{
+	receipt = json;
 }
 
 /* ---- the end ---- */
@@ -408,7 +422,9 @@ print_json(void)
 	json_member_number(&buf, "warnings", sum->warnings);
 	json_member_number(&buf, "notices", sum->notices);
 	json_member_number(&buf, "findings_left_out", findings_left_out());
-	printf("%s},\n  \"signers\": [%s],\n  \"findings\": [%s%s]\n}\n", buf.data,
+	appendStringInfo(&buf, "},\n  \"receipt\": %s",
+					 receipt ? receipt : "null");
+	printf("%s,\n  \"signers\": [%s],\n  \"findings\": [%s%s]\n}\n", buf.data,
 		   signers.data, json_findings.data,
 		   findings_shown > 0 ? "\n  " : "");
 }
@@ -429,6 +445,14 @@ print_summary(void)
 		printf("%s more: counted, not shown\n",
 			   count_of(findings_left_out(), "finding"));
 	printf("%s", signers.data);
+	if (receipt != NULL)
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		append_text(&buf, receipt, strlen(receipt));
+		printf("receipt: %s\n", buf.data);
+	}
 	printf("%s: %s, %s, %s\n", status_word(),
 		   count_of(sum->errors, "error"), count_of(sum->warnings, "warning"),
 		   count_of(sum->notices, "notice"));
@@ -478,7 +502,8 @@ medsync_report_end(void)
 	end_progress_line();
 	if (report_options->json)
 		print_json();
-	else
+	else if (!report_options->quiet ||
+			 medsync_summary.errors + medsync_summary.warnings > 0)
 		print_summary();
 	report_open = false;
 	if (fflush(stdout) != 0 || ferror(stdout))

@@ -27,7 +27,7 @@
 #include "row_balance.h"
 
 #define COUNTS_PER_PART		(512 * 1024)
-#define MAX_PARTS			128		/* open files */
+#define MAX_PARTS			128 /* open files */
 
 static uint64 hash_seed;
 
@@ -44,6 +44,9 @@ hash_item(const MedsyncRowItem *item)
 	return hash_bytes_extended(item->commitment, MEDSYNC_HASH_SIZE,
 							   hash_seed ^ item->table);
 }
+
+/* what simplehash.h calls in programs when a table cannot grow */
+#define pg_fatal(...) medsync_cannot_check(__VA_ARGS__)
 
 #define SH_PREFIX balancehash
 #define SH_ELEMENT_TYPE BalanceEntry

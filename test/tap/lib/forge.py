@@ -8,7 +8,14 @@
     forge.py log-of ENTRIES TARGET ORIGIN KEY [SIZE]
                                             the public export that belongs to a
                                             private one
+    forge.py receipt ENTRIES TARGET N ORIGIN KEY
+                                            a receipt of an entry of a private
+                                            export, and of no row
     forge.py entries SOURCE TARGET STEP...  a private export with other records
+    forge.py flips SOURCE DIRECTORY R       one for each byte of a record's payload,
+                                            with another bit there
+    forge.py list SOURCE                    entries: number, block, xid, operation,
+                                            table, command, ordinal
 
 KEY is a signer key file, or 64 hexadecimal digits.  Steps on the leaves of a
 log are: flip N, drop N, insert N, copy N M, swap N M, cut N, origin NAME.
@@ -143,6 +150,26 @@ def tree_root(hashes):
     while split * 2 < len(hashes):
         split *= 2
     return sha256(b"\x01", tree_root(hashes[:split]), tree_root(hashes[split:]))
+
+
+def inclusion(index, hashes):
+    """RFC 6962, section 2.1.1, as it is written there."""
+    if len(hashes) == 1:
+        return []
+    split = 1
+    while split * 2 < len(hashes):
+        split *= 2
+    if index < split:
+        return inclusion(index, hashes[:split]) + [tree_root(hashes[split:])]
+    return inclusion(index - split, hashes[split:]) + [tree_root(hashes[:split])]
+
+
+def varint(value):
+    out = b""
+    while value >= 0x80:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
 
 
 def tile_name(number):
@@ -394,6 +421,44 @@ def forge_entries(source, target, steps):
     write_records(target, records, digest, end, raw)
 
 
+def list_entries(source):
+    block, number = -1, 0
+    for kind, payload in read_records(source):
+        if kind == "B":
+            block += 1
+        if kind == "E":
+            xid, ordinal = struct.unpack(">QQ", payload[50:66])
+            operation, table, _, command = struct.unpack(">BIII", payload[90:103])
+            print(number, block, xid, operation, table, command, ordinal)
+            number += 1
+
+
+def write_receipt(source, target, index, origin, key):
+    records = read_records(source)
+    payload = [entry for kind, entry in records if kind == "E"][int(index)]
+    hashes = [leaf_hash(leaf) for leaf in leaves_of(records)]
+    salt, entry = payload[:32], payload[32:]
+    extra = b"\1" + varint(len(entry)) + entry + salt + b"\0"
+    text = "c2sp.org/tlog-proof@v1\nextra %s\nindex %s\n" % (
+        base64.b64encode(extra).decode(), index)
+    for node in inclusion(int(index), hashes):
+        text += base64.b64encode(node).decode() + "\n"
+    note = checkpoint_text(origin, len(hashes), tree_root(hashes))
+    text += "\n" + signed_note(note, origin, read_seed(key))
+    write_file(os.path.abspath(target), text.encode())
+
+
+def write_flips(source, directory, name):
+    os.makedirs(directory)
+    records = read_records(source)
+    place = place_of(records, name)
+    kind, payload = records[place]
+    for offset in range(len(payload)):
+        records[place] = [kind, flip(payload, offset)]
+        write_records(os.path.join(directory, str(offset)), records,
+                      kind != "Z", True, [])
+
+
 def write_records(target, records, digest, end, raw):
     data = MAGIC
     for kind, payload in records:
@@ -431,6 +496,12 @@ def main():
         if len(argument) > 4:
             del leaves[int(argument[4]):]
         write_log(argument[1], argument[2], leaves, read_seed(argument[3]))
+    elif command == "flips":
+        write_flips(*argument)
+    elif command == "receipt":
+        write_receipt(*argument)
+    elif command == "list":
+        list_entries(*argument)
     elif command == "entries":
         forge_entries(argument[0], argument[1], argument[2:])
     else:
