@@ -12,7 +12,7 @@ LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o s
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
-PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
+PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/signer_key.o \
 	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/file.o \
 	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
