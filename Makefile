@@ -12,7 +12,7 @@ LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o s
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
-PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o \
+PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/signer_key.o \
 	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/file.o \
 	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
@@ -23,7 +23,7 @@ OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
 SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql \
-	src/proofs/proofs.sql src/proofs/witness.sql src/proofs/openings.sql
+	src/proofs/proofs.sql src/proofs/witness.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 # The offline verifier: a program of its own, and files that it shares with

@@ -248,7 +248,7 @@ foreign_verifiers()
 			MEDSYNC_FOREIGN_DIR=$ROOM/foreign
 	fi
 	export MEDSYNC_FOREIGN_DIR
-	logged foreign 1300 "${AS_USER[@]}" bash "$SOURCE/test/foreign/build.sh"
+	logged foreign 600 "${AS_USER[@]}" bash "$SOURCE/test/foreign/build.sh"
 	status=$?
 	case $status in
 		0) finish "in $MEDSYNC_FOREIGN_DIR" ;;
@@ -286,7 +286,7 @@ else
 fi
 
 begin "fuzz corpus, ASan"
-fuzz fuzz-replay 300
+fuzz fuzz-replay 600
 
 if [ "$HEAVY" = 1 ]
 then

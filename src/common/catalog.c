@@ -349,3 +349,15 @@ medsync_spi_execute(const char *command)
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
 }
+
+/* A bytea of these bytes, palloc'd. */
+bytea *
+medsync_make_bytea(const void *data, size_t len)
+{
+	bytea	   *result = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(result, VARHDRSZ + len);
+	if (len > 0)
+		memcpy(VARDATA(result), data, len);
+	return result;
+}

@@ -68,5 +68,6 @@ extern void medsync_act_as_table_owner(Relation rel,
 									   MedsyncIdentity *caller);
 extern void medsync_act_as_caller(const MedsyncIdentity *caller);
 extern void medsync_spi_execute(const char *command);
+extern bytea *medsync_make_bytea(const void *data, size_t len);
 
 #endif							/* MEDSYNC_CATALOG_H */

@@ -18,7 +18,7 @@
 /* Reads a text token by token; what goes wrong sets "failed" for good */
 typedef struct MedsyncJsonReader
 {
-	JsonLexContext *lex;		/* token_type, token_start, strval are for readers */
+	JsonLexContext *lex;		/* for readers: token_type, strval, ... */
 	bool		failed;
 } MedsyncJsonReader;
 

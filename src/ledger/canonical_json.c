@@ -14,7 +14,8 @@
  *
  * Reads what others wrote: every length is checked, nesting is bounded, and
  * so is the output, because each level of text inside text doubles its
- * quotes.  Frontend-safe; stores nothing, takes no locks, raises no error.
+ * quotes; what grows beyond what a few levels make is refused.  Frontend-safe;
+ * stores nothing, takes no locks, raises no error.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +33,8 @@
 #include "mb/pg_wchar.h"
 
 #define MAX_OUTPUT			0x3ffffffe	/* bytes: what a StringInfo can hold */
-#define MAX_QUOTED			(64 * 1024 * 1024)	/* bytes of text inside text */
+#define QUOTED_LEAST		65536	/* text inside text may always be so long, */
+#define QUOTED_GROWTH		64	/* or so many times as long as its value */
 #define LONGEST_ESCAPE		6	/* of a character in JSON: \u001f */
 #define UUID_SIZE			16
 #define MICROSECONDS		INT64CONST(1000000)
@@ -517,13 +519,15 @@ static void
 put_quoted_value(StringInfo out, MedsyncReader *reader, int depth,
 				 const char *special, bool by_doubling)
 {
+	const uint8 *start = reader->next;
 	StringInfoData text;
 
 	if (reader->failed)
 		return;
 	initStringInfo(&text);
 	put_text_value(&text, reader, depth);
-	if (text.len > MAX_QUOTED)
+	if ((size_t) text.len >
+		QUOTED_LEAST + (size_t) (reader->next - start) * QUOTED_GROWTH)
 		reader->failed = true;
 	put_quoted(out, reader, &text, special,
 			   !by_doubling && pg_strcasecmp(text.data, "null") == 0,

@@ -396,11 +396,9 @@ insert_packed_row(void *arg, uint64 xid, uint64 ordinal, StringInfo body)
 	Relation	heap = (Relation) arg;
 	Datum		values[Natts_journal];
 	bool		isnull[Natts_journal] = {0};
-	bytea	   *stored = palloc(VARHDRSZ + body->len);
+	bytea	   *stored = medsync_make_bytea(body->data, body->len);
 	HeapTuple	tuple;
 
-	SET_VARSIZE(stored, VARHDRSZ + body->len);
-	memcpy(VARDATA(stored), body->data, body->len);
 	values[Anum_journal_xid - 1] =
 		FullTransactionIdGetDatum(FullTransactionIdFromU64(xid));
 	values[Anum_journal_ordinal - 1] = Int64GetDatum((int64) ordinal);

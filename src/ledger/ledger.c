@@ -162,17 +162,14 @@ medsync_ledger_create(void)
 	Datum		values[Natts_ledger];
 	bool		isnull[Natts_ledger] = {0};
 	TimestampTz created_at;
-	bytea	   *stored;
 	Relation	heap;
 
 	if (medsync_ledger_read(id, &created_at))
 		return;
 	medsync_vault_create();
 	medsync_random(id, sizeof(id));
-	stored = palloc(VARHDRSZ + MEDSYNC_ID_SIZE);
-	SET_VARSIZE(stored, VARHDRSZ + MEDSYNC_ID_SIZE);
-	memcpy(VARDATA(stored), id, MEDSYNC_ID_SIZE);
-	values[Anum_ledger_id - 1] = PointerGetDatum(stored);
+	values[Anum_ledger_id - 1] =
+		PointerGetDatum(medsync_make_bytea(id, MEDSYNC_ID_SIZE));
 	values[Anum_ledger_created_at - 1] =
 		TimestampTzGetDatum(GetCurrentTimestamp());
 
@@ -386,18 +383,15 @@ medsync_era_store(MedsyncEra *era)
 	Relation	heap = medsync_open("_era", RowExclusiveLock);
 	Datum		values[Natts_era] = {0};
 	bool		isnull[Natts_era] = {0};
-	bytea	   *id = palloc(VARHDRSZ + MEDSYNC_ID_SIZE);
-
 	ListCell   *cell;
 
 	era->number = 1;
 	foreach(cell, medsync_eras())
 		era->number = Max(era->number,
 						  ((MedsyncEra *) lfirst(cell))->number + 1);
-	SET_VARSIZE(id, VARHDRSZ + MEDSYNC_ID_SIZE);
-	memcpy(VARDATA(id), era->id, MEDSYNC_ID_SIZE);
 	values[Anum_era_number - 1] = Int32GetDatum(era->number);
-	values[Anum_era_id - 1] = PointerGetDatum(id);
+	values[Anum_era_id - 1] =
+		PointerGetDatum(medsync_make_bytea(era->id, MEDSYNC_ID_SIZE));
 	isnull[Anum_era_system_identifier - 1] = !era->known;
 	isnull[Anum_era_timeline - 1] = !era->known;
 	isnull[Anum_era_database_oid - 1] = !era->known;

@@ -23,7 +23,7 @@ typedef struct MedsyncManifest
 {
 	uint32		table;			/* ledger table number */
 	uint32		version;		/* from 1 */
-	uint32		parent;			/* table number of the partitioned parent, or 0 */
+	uint32		parent;			/* number of the partitioned parent, or 0 */
 	char	   *schema_name;
 	char	   *table_name;
 	bool		tracked;		/* false in the last one, after untrack */

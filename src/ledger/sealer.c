@@ -85,16 +85,6 @@ medsync_seal_publish(int64 since_last)
 	return seal_by_worker != NULL && seal_by_worker(since_last);
 }
 
-static bytea *
-make_bytea(const void *data, int len)
-{
-	bytea	   *result = palloc(VARHDRSZ + len);
-
-	SET_VARSIZE(result, VARHDRSZ + len);
-	memcpy(VARDATA(result), data, len);
-	return result;
-}
-
 /* Store a tile, over the partial one of its place if there is one. */
 static void
 store_tile(Sealer *sealer, int level, uint64 tile, const uint8 *hashes,
@@ -111,7 +101,7 @@ store_tile(Sealer *sealer, int level, uint64 tile, const uint8 *hashes,
 	values[Anum_tile_level - 1] = Int32GetDatum(level);
 	values[Anum_tile_tile - 1] = Int64GetDatum((int64) tile);
 	values[Anum_tile_hashes - 1] =
-		PointerGetDatum(make_bytea(hashes, width * MEDSYNC_HASH_SIZE));
+		PointerGetDatum(medsync_make_bytea(hashes, width * MEDSYNC_HASH_SIZE));
 	tuple = heap_form_tuple(RelationGetDescr(heap), values, isnull);
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(level));
@@ -151,7 +141,7 @@ order_sink(void *arg, int64 first_index, const StringInfo runs)
 
 	values[Anum_order_first_index - 1] = Int64GetDatum(first_index);
 	values[Anum_order_runs - 1] =
-		PointerGetDatum(make_bytea(runs->data, runs->len));
+		PointerGetDatum(medsync_make_bytea(runs->data, runs->len));
 	tuple = heap_form_tuple(RelationGetDescr(sealer->order_table), values,
 							isnull);
 	medsync_insert_quietly(sealer->order_table, tuple, false);
@@ -171,7 +161,7 @@ lookup_sink(void *arg, char kind, int64 segment, int32 chunk,
 	values[Anum_lookup_segment - 1] = Int64GetDatum(segment);
 	values[Anum_lookup_chunk - 1] = Int32GetDatum(chunk);
 	values[Anum_lookup_postings - 1] =
-		PointerGetDatum(make_bytea(postings->data, postings->len));
+		PointerGetDatum(medsync_make_bytea(postings->data, postings->len));
 	tuple = heap_form_tuple(RelationGetDescr(sealer->lookup_table), values,
 							isnull);
 	medsync_insert_quietly(sealer->lookup_table, tuple, false);
@@ -356,18 +346,18 @@ store_block(const MedsyncBlock *block)
 	values[Anum_block_height - 1] = Int64GetDatum(block->height);
 	values[Anum_block_era - 1] = Int32GetDatum(block->era);
 	values[Anum_block_previous_hash - 1] =
-		PointerGetDatum(make_bytea(block->previous_hash, MEDSYNC_HASH_SIZE));
+		PointerGetDatum(medsync_make_bytea(block->previous_hash, MEDSYNC_HASH_SIZE));
 	values[Anum_block_first_index - 1] = Int64GetDatum(block->first_index);
 	values[Anum_block_entry_count - 1] = Int64GetDatum(block->entry_count);
 	values[Anum_block_root - 1] =
-		PointerGetDatum(make_bytea(block->root, MEDSYNC_HASH_SIZE));
+		PointerGetDatum(medsync_make_bytea(block->root, MEDSYNC_HASH_SIZE));
 	values[Anum_block_snapshot - 1] =
 		OidInputFunctionCall(input, block->snapshot, ioparam, -1);
 	values[Anum_block_sealer_xid - 1] =
 		FullTransactionIdGetDatum(FullTransactionIdFromU64(block->sealer_xid));
 	values[Anum_block_sealed_at - 1] = TimestampTzGetDatum(block->sealed_at);
 	values[Anum_block_hash - 1] =
-		PointerGetDatum(make_bytea(block->hash, MEDSYNC_HASH_SIZE));
+		PointerGetDatum(medsync_make_bytea(block->hash, MEDSYNC_HASH_SIZE));
 	CatalogTupleInsert(heap, heap_form_tuple(desc, values, isnull));
 	table_close(heap, RowExclusiveLock);
 }
@@ -605,7 +595,7 @@ medsync_seal(PG_FUNCTION_ARGS)
 			seal_by_hand(block);
 		values[0] = Int64GetDatum(block->height);
 		values[1] = Int64GetDatum(block->first_index + block->entry_count);
-		values[2] = PointerGetDatum(make_bytea(block->root,
+		values[2] = PointerGetDatum(medsync_make_bytea(block->root,
 											   MEDSYNC_HASH_SIZE));
 		memset(isnull, 0, sizeof(isnull));
 	}

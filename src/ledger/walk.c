@@ -857,6 +857,27 @@ medsync_block_last(Snapshot snapshot)
 	return result;
 }
 
+/* The block of a height; false if it is not there or makes no sense. */
+bool
+medsync_block_by_height(int64 height, Snapshot snapshot, MedsyncBlock *block)
+{
+	Relation	heap = medsync_open("_block", AccessShareLock);
+	MedsyncScan scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(height));
+	medsync_scan_begin(&scan, heap, "_block_pkey", snapshot, 1, &key);
+	tuple = medsync_scan_next(&scan);
+	found = tuple != NULL &&
+		medsync_block_read(tuple, RelationGetDescr(heap), block);
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return found;
+}
+
 /* The hash that chains a block to the one before. */
 void
 medsync_block_hash(const uint8 *ledger_id, TimestampTz ledger_created_at,

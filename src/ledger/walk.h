@@ -125,6 +125,8 @@ extern char *medsync_xid_set_of_snapshot(Snapshot snapshot);
 extern bool medsync_block_read(HeapTuple tuple, TupleDesc desc,
 							   MedsyncBlock *block);
 extern MedsyncBlock *medsync_block_last(Snapshot snapshot);
+extern bool medsync_block_by_height(int64 height, Snapshot snapshot,
+									MedsyncBlock *block);
 extern void medsync_block_hash(const uint8 *ledger_id,
 							   TimestampTz ledger_created_at,
 							   const uint8 *era_id, const MedsyncBlock *block,

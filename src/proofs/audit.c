@@ -94,27 +94,6 @@ check_signer_keys(Verifier *verifier)
 	return signers;
 }
 
-/* The block of a height, as the run sees it. */
-static bool
-find_block(Verifier *verifier, int64 height, MedsyncBlock *block)
-{
-	Relation	heap = medsync_open("_block", AccessShareLock);
-	MedsyncScan scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
-	bool		found;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(height));
-	medsync_scan_begin(&scan, heap, "_block_pkey", verifier->snapshot, 1, &key);
-	tuple = medsync_scan_next(&scan);
-	found = tuple != NULL &&
-		medsync_block_read(tuple, RelationGetDescr(heap), block);
-	medsync_scan_end(&scan);
-	table_close(heap, AccessShareLock);
-	return found;
-}
-
 /* One stored note: is it ours, and does it say what its block says? */
 static void
 check_note(Verifier *verifier, List *signers, int64 height, const char *note)
@@ -128,7 +107,7 @@ check_note(Verifier *verifier, List *signers, int64 height, const char *note)
 		medsync_verify_report(verifier, "error", "bad_signature", place, NULL,
 							  NULL,
 							  "The stored checkpoint of the block is not signed by the ledger's key.");
-	else if (!find_block(verifier, height, &block))
+	else if (!medsync_block_by_height(height, verifier->snapshot, &block))
 		medsync_verify_report(verifier, "error", "truncated", place,
 							  psprintf(UINT64_FORMAT, checkpoint.size), NULL,
 							  "A block that was signed is missing.");
@@ -166,7 +145,7 @@ check_notes(Verifier *verifier, List *signers)
 		height = isnull[Anum_checkpoint_height - 1] ? -1 :
 			DatumGetInt64(values[Anum_checkpoint_height - 1]);
 		last = Max(last, height);
-		if (verifier->since > 0 && find_block(verifier, height, &block) &&
+		if (verifier->since > 0 && medsync_block_by_height(height, verifier->snapshot, &block) &&
 			block.first_index + block.entry_count <= verifier->since)
 			break;
 		check_note(verifier, signers, height,
@@ -176,35 +155,6 @@ check_notes(Verifier *verifier, List *signers)
 	medsync_scan_end(&scan);
 	table_close(heap, AccessShareLock);
 	return last;
-}
-
-/* The note of a height, or NULL. */
-static char *
-note_of(Verifier *verifier, int64 height)
-{
-	Relation	heap = medsync_open("_checkpoint", AccessShareLock);
-	char	   *note = NULL;
-	MedsyncScan scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(height));
-	medsync_scan_begin(&scan, heap, "_checkpoint_pkey", verifier->snapshot, 1,
-					   &key);
-	tuple = medsync_scan_next(&scan);
-	if (tuple != NULL)
-	{
-		bool		isnull;
-		Datum		datum = heap_getattr(tuple, Anum_checkpoint_note,
-										 RelationGetDescr(heap), &isnull);
-
-		if (!isnull)
-			note = TextDatumGetCString(datum);
-	}
-	medsync_scan_end(&scan);
-	table_close(heap, AccessShareLock);
-	return note;
 }
 
 static const MedsyncWitness *
@@ -229,7 +179,7 @@ check_cosignature(Verifier *verifier, List *witnesses, int64 height,
 {
 	FindingPlace place = {NULL, NULL, height, -1};
 	const MedsyncWitness *witness = witness_named(witnesses, name);
-	char	   *note = note_of(verifier, height);
+	char	   *note = medsync_checkpoint_note(height, verifier->snapshot);
 	char	   *ended = psprintf("%s\n", line);
 	MedsyncNote parsed;
 	char	   *kept;
@@ -289,7 +239,7 @@ check_staleness(Verifier *verifier, int64 signed_height)
 	FindingPlace place = {NULL, NULL, signed_height + 1, -1};
 	MedsyncBlock block;
 
-	if (find_block(verifier, signed_height + 1, &block) &&
+	if (medsync_block_by_height(signed_height + 1, verifier->snapshot, &block) &&
 		GetCurrentTimestamp() - block.sealed_at >
 		(int64) medsync_stale_after * USECS_PER_SEC)
 		medsync_verify_report(verifier, "warning", "stale", place, NULL,
@@ -324,29 +274,16 @@ verify_signatures(void *arg)
 
 /* ---- status ---- */
 
-/* The block after a height, if there is one: since when does it wait? */
+/* The block of a height, if there is one: when was it sealed? */
 static bool
-next_block_since(int64 height, TimestampTz *sealed_at)
+block_sealed_at(int64 height, TimestampTz *sealed_at)
 {
-	Relation	heap = medsync_open("_block", AccessShareLock);
-	MedsyncScan scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
 	MedsyncBlock block;
-	bool		found;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(height + 1));
-	medsync_scan_begin(&scan, heap, "_block_pkey", GetActiveSnapshot(), 1,
-					   &key);
-	tuple = medsync_scan_next(&scan);
-	found = tuple != NULL &&
-		medsync_block_read(tuple, RelationGetDescr(heap), &block);
-	if (found)
-		*sealed_at = block.sealed_at;
-	medsync_scan_end(&scan);
-	table_close(heap, AccessShareLock);
-	return found;
+	if (!medsync_block_by_height(height, GetActiveSnapshot(), &block))
+		return false;
+	*sealed_at = block.sealed_at;
+	return true;
 }
 
 static int64
@@ -381,13 +318,13 @@ report_checkpoint(MedsyncStatusReport *report)
 	{
 		appendStringInfo(&value, "size " UINT64_FORMAT ", origin %.*s",
 						 text.size, (int) text.origin_len, text.origin);
-		if (next_block_since(checkpoint.height - 1, &signed_block))
+		if (block_sealed_at(checkpoint.height, &signed_block))
 			appendStringInfo(&value, ", of a block sealed %s ago",
 							 medsync_status_age(age_of(signed_block)));
 	}
 	else
 		appendStringInfoString(&value, "none yet");
-	if (next_block_since(checkpoint.height, &waits_since))
+	if (block_sealed_at(checkpoint.height + 1, &waits_since))
 	{
 		int64		age = age_of(waits_since);
 

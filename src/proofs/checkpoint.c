@@ -4,12 +4,9 @@
  *		Signed checkpoints of the ledger's blocks.
  *
  * A checkpoint is a C2SP signed note over origin, size and root of a block's
- * tree.  Stored are _checkpoint, the note of each signed block, without
- * cosignatures (those are in _cosignature, see witness.c), and _signer_key,
- * the verifier keys in the order of their use; a key's name is the origin.
- * The first is written with the first note, each later one by
- * rotate_signer_key() or declare_era(), which also write a "signer" entry,
- * so that the log itself tells of the change.
+ * tree.  Stored is _checkpoint, the note of each signed block, without
+ * cosignatures; those are in _cosignature (witness.c), the keys that sign in
+ * _signer_key (signer_key.c).
  *
  * A signature must not leave before its block's commit is on the disk.  So
  * seal() by hand leaves the signing to PRE_COMMIT, when no statement of the
@@ -53,15 +50,6 @@
 #include "proofs/signer.h"
 #include "proofs/tiles.h"
 
-#define REASON_MAX	(MEDSYNC_DETAIL_MAX - 1 - MEDSYNC_ORIGIN_MAX - 54)
-
-enum
-{
-	Anum_signer_number = 1,
-	Anum_signer_verifier_key,
-	Natts_signer = 2
-};
-
 /* Why a block cannot be signed, for people */
 typedef struct SignProblem
 {
@@ -90,76 +78,8 @@ static struct
 
 /*---- GUC variables ----*/
 
-/*
- * The name under which a ledger's first checkpoint is signed, for good.  An
- * administrator sets it before, to a name that nobody else uses.
- */
-static char *origin_setting = "";
-
 /* At most how often the sealing worker signs; an unsigned block is covered by the next signed one. */
 static int	publish_interval = 60;
-
-PG_FUNCTION_INFO_V1(medsync_verifier_key);
-PG_FUNCTION_INFO_V1(medsync_rotate_signer_key);
-PG_FUNCTION_INFO_V1(medsync_declare_era);
-
-/* A name that fits an entry's detail with its key and a reason. */
-static bool
-origin_valid(const char *origin)
-{
-	return strlen(origin) <= MEDSYNC_ORIGIN_MAX &&
-		medsync_key_name_valid(origin, strlen(origin));
-}
-
-static bool
-check_origin(char **newval, void **extra, GucSource source)
-{
-	if (**newval == '\0' || origin_valid(*newval))
-		return true;
-	GUC_check_errdetail("An origin has 1 to %d bytes, without spaces, control characters and plus signs.",
-						MEDSYNC_ORIGIN_MAX);
-	return false;
-}
-
-/* All verifier keys, oldest first; malformed rows are counted and left out. */
-List *
-medsync_signer_keys(int *malformed)
-{
-	Relation	heap = medsync_open("_signer_key", AccessShareLock);
-	List	   *result = NIL;
-	MedsyncScan scan;
-	HeapTuple	tuple;
-
-	medsync_scan_begin(&scan, heap, "_signer_key_pkey", SnapshotSelf, 0, NULL);
-	while ((tuple = medsync_scan_next(&scan)) != NULL)
-	{
-		MedsyncSignerKey *signer = palloc0(sizeof(MedsyncSignerKey));
-		Datum		values[Natts_signer];
-		bool		isnull[Natts_signer];
-		text	   *stored;
-
-		heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
-		signer->number = DatumGetInt32(values[Anum_signer_number - 1]);
-		stored = isnull[Anum_signer_verifier_key - 1] ? NULL :
-			DatumGetTextPP(values[Anum_signer_verifier_key - 1]);
-		if (stored != NULL &&
-			medsync_vkey_parse(VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored),
-							   &signer->key) &&
-			signer->key.type == MEDSYNC_SIGNATURE_ED25519)
-			result = lappend(result, signer);
-		else if (malformed != NULL)
-			(*malformed)++;
-	}
-	medsync_scan_end(&scan);
-	table_close(heap, AccessShareLock);
-	return result;
-}
-
-static const MedsyncSignerKey *
-last_signer(List *signers)
-{
-	return signers == NIL ? NULL : llast(signers);
-}
 
 /*
  * Is this a note of ours: a checkpoint that one of the keys signed under its
@@ -198,8 +118,8 @@ medsync_checkpoint_note_ours(const char *note, size_t len, List *signers,
 }
 
 /* The stored note of a block, palloc'd, or NULL. */
-static char *
-stored_note(int64 height, Snapshot snapshot)
+char *
+medsync_checkpoint_note(int64 height, Snapshot snapshot)
 {
 	Relation	heap = medsync_open("_checkpoint", AccessShareLock);
 	char	   *note = NULL;
@@ -257,23 +177,6 @@ medsync_checkpoint_stored(Snapshot snapshot, MedsyncSignedCheckpoint *result)
 	return found;
 }
 
-/* Under which name a ledger that never signed does so. */
-static char *
-default_origin(void)
-{
-	uint8		id[MEDSYNC_ID_SIZE];
-	char		hex[2 * MEDSYNC_ID_SIZE + 1];
-	TimestampTz created_at;
-
-	if (origin_setting[0] != '\0')
-		return pstrdup(origin_setting);
-	if (!medsync_ledger_read(id, &created_at))
-		return NULL;
-	hex_encode((const char *) id, MEDSYNC_ID_SIZE, hex);
-	hex[2 * MEDSYNC_ID_SIZE] = '\0';
-	return psprintf("medsync/%s", hex);
-}
-
 static void
 wipe_signer(Signer *signer)
 {
@@ -293,7 +196,7 @@ load_signer(Signer *signer, bool create, SignProblem *problem)
 
 	memset(signer, 0, sizeof(Signer));
 	signer->known = medsync_signer_keys(NULL);
-	last = last_signer(signer->known);
+	last = medsync_signer_last(signer->known);
 	usable = medsync_signer_read(false, &signer->secrets[0], &fault);
 	if (!usable && create && last == NULL &&
 		fault.fault == MEDSYNC_KEY_FILE_MISSING)
@@ -309,7 +212,7 @@ load_signer(Signer *signer, bool create, SignProblem *problem)
 	}
 	signer->count = 1;
 	medsync_vkey_make(&signer->keys[0],
-					  last ? last->key.name : default_origin(),
+					  last ? last->key.name : medsync_signer_default_origin(),
 					  MEDSYNC_SIGNATURE_ED25519,
 					  signer->secrets[0].public_key);
 	if (last == NULL ||
@@ -533,7 +436,7 @@ medsync_checkpoint_contradiction(uint64 *size)
 {
 	uint8		ledger_id[MEDSYNC_ID_SIZE];
 	TimestampTz created_at;
-	const MedsyncSignerKey *last = last_signer(medsync_signer_keys(NULL));
+	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(NULL));
 	MedsyncLastState state;
 	MedsyncEra	era;
 	char	   *problem;
@@ -556,27 +459,6 @@ medsync_checkpoint_contradiction(uint64 *size)
 	return log_extends(&state.last, sealed) ? NULL : "forked";
 }
 
-/* Store a verifier key under the next number; the caller holds the sign lock. */
-static void
-store_signer_key(const MedsyncVerifierKey *key)
-{
-	Relation	heap = medsync_open("_signer_key", RowExclusiveLock);
-	const MedsyncSignerKey *last = last_signer(medsync_signer_keys(NULL));
-	Datum		values[Natts_signer];
-	bool		isnull[Natts_signer] = {0};
-	StringInfoData text;
-
-	initStringInfo(&text);
-	medsync_vkey_write(&text, key);
-	values[Anum_signer_number - 1] =
-		Int32GetDatum(last ? last->number + 1 : 1);
-	values[Anum_signer_verifier_key - 1] = CStringGetTextDatum(text.data);
-	CatalogTupleInsert(heap, heap_form_tuple(RelationGetDescr(heap), values,
-											 isnull));
-	table_close(heap, RowExclusiveLock);
-	CommandCounterIncrement();
-}
-
 /* The key that a ledger's first note was signed with becomes its first key. */
 static void
 store_first_key(const MedsyncSignedCheckpoint *checkpoint)
@@ -597,7 +479,7 @@ store_first_key(const MedsyncSignedCheckpoint *checkpoint)
 	medsync_vkey_make(&key, pnstrdup(text.origin, text.origin_len),
 					  MEDSYNC_SIGNATURE_ED25519, secret.public_key);
 	medsync_cleanse(&secret, sizeof(secret));
-	store_signer_key(&key);
+	medsync_signer_store(&key);
 }
 
 static void
@@ -636,7 +518,7 @@ store_note(const MedsyncSignedCheckpoint *checkpoint, bool wait)
 		return true;
 	}
 	InitDirtySnapshot(dirty);
-	if (stored_note(checkpoint->height, &dirty) == NULL)
+	if (medsync_checkpoint_note(checkpoint->height, &dirty) == NULL)
 		insert_note(checkpoint);
 	medsync_ledger_unlock(MEDSYNC_LOCK_SIGN);
 	return true;
@@ -696,7 +578,7 @@ medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint)
 				 errmsg("the ledger has no block yet"),
 				 errhint("Call medsync.seal() first.")));
 	checkpoint->height = last->height;
-	checkpoint->note = stored_note(last->height, SnapshotSelf);
+	checkpoint->note = medsync_checkpoint_note(last->height, SnapshotSelf);
 	if (checkpoint->note == NULL && !RecoveryInProgress() &&
 		!XactReadOnly && sign_block(last, true, checkpoint, &problem))
 		return;
@@ -763,7 +645,7 @@ medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint)
 static void
 sealed_by_hand(const MedsyncBlock *last)
 {
-	if (stored_note(last->height, SnapshotSelf) != NULL)
+	if (medsync_checkpoint_note(last->height, SnapshotSelf) != NULL)
 		return;
 	pending.wanted = true;
 	pending.height = last->height;
@@ -782,7 +664,7 @@ sign_before_commit(void)
 	/* a savepoint that was taken back may have taken the block along */
 	last = medsync_block_last(SnapshotSelf);
 	if (last != NULL && last->height == pending.height &&
-		stored_note(last->height, SnapshotSelf) == NULL)
+		medsync_checkpoint_note(last->height, SnapshotSelf) == NULL)
 	{
 		if (sign_block(last, false, &checkpoint, &problem) &&
 			!store_note(&checkpoint, false))
@@ -852,7 +734,7 @@ publish_by_worker(int64 since_last)
 	SignProblem problem = {NULL, NULL};
 
 	last = medsync_block_last(SnapshotSelf);
-	if (last == NULL || stored_note(last->height, SnapshotSelf) != NULL)
+	if (last == NULL || medsync_checkpoint_note(last->height, SnapshotSelf) != NULL)
 		return false;
 	if (since_last < (int64) publish_interval * 1000)
 		return true;
@@ -871,196 +753,9 @@ publish_by_worker(int64 since_last)
 	return false;
 }
 
-/* medsync.verifier_key() */
-Datum
-medsync_verifier_key(PG_FUNCTION_ARGS)
-{
-	const MedsyncSignerKey *last = last_signer(medsync_signer_keys(NULL));
-	StringInfoData text;
-
-	if (last == NULL)
-		PG_RETURN_NULL();
-	initStringInfo(&text);
-	medsync_vkey_write(&text, &last->key);
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
-}
-
-/* Tell in the log itself that another key, or another name, signs from now. */
-static void
-announce_signer(const MedsyncVerifierKey *key, const char *reason)
-{
-	MedsyncEntry entry = {0};
-	StringInfoData detail;
-
-	initStringInfo(&detail);
-	medsync_vkey_write(&detail, key);
-	if (reason != NULL)
-		appendStringInfo(&detail, "\n%s", reason);
-	Assert(detail.len <= MEDSYNC_DETAIL_MAX);
-	entry.operation = MEDSYNC_OP_SIGNER;
-	entry.command = GetCurrentCommandId(true);
-	entry.fields = MEDSYNC_HAS_DETAIL;
-	entry.detail = (const uint8 *) detail.data;
-	entry.detail_len = detail.len;
-	medsync_journal_add(&entry);
-	store_signer_key(key);
-}
-
-static void
-check_can_change_signer(const char *function)
-{
-	uint8		id[MEDSYNC_ID_SIZE];
-	TimestampTz created_at;
-
-	PreventCommandIfReadOnly(function);
-	PreventCommandIfParallelMode(function);
-	if (!medsync_ledger_read(id, &created_at))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("there is no ledger yet"),
-				 errhint("Call medsync.track() to enter a first table.")));
-	medsync_ledger_lock(MEDSYNC_LOCK_SIGN);
-}
-
-/* Read a key file that has to be usable. */
-static void
-read_signer_key(bool next, MedsyncSigningKey *secret)
-{
-	MedsyncKeyFileProblem fault;
-
-	if (!medsync_signer_read(next, secret, &fault))
-		ereport(ERROR,
-				(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
-				 errmsg("%s", medsync_signer_text(&fault))));
-}
-
-/*
- * medsync.rotate_signer_key(): another key signs from the next checkpoint
- * on, which the old one signs as well.  If the file already holds another
- * key than the ledger knows, that is the one.
- */
-Datum
-medsync_rotate_signer_key(PG_FUNCTION_ARGS)
-{
-	const MedsyncSignerKey *last;
-	MedsyncSigningKey secret;
-	MedsyncVerifierKey key;
-	StringInfoData text;
-
-	check_can_change_signer("medsync.rotate_signer_key()");
-	last = last_signer(medsync_signer_keys(NULL));
-	if (last == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("nothing was signed yet"),
-				 errhint("Call medsync.seal(), which signs with the key that is there.")));
-	read_signer_key(false, &secret);
-	if (memcmp(secret.public_key, last->key.public_key,
-			   MEDSYNC_ED25519_KEY_SIZE) == 0)
-	{
-		medsync_signer_create(true);
-		read_signer_key(true, &secret);
-	}
-	medsync_vkey_make(&key, last->key.name, MEDSYNC_SIGNATURE_ED25519,
-					  secret.public_key);
-	medsync_cleanse(&secret, sizeof(secret));
-	announce_signer(&key, NULL);
-	initStringInfo(&text);
-	medsync_vkey_write(&text, &key);
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
-}
-
-/* Did this ledger ever sign under a name? */
-static bool
-origin_used(List *signers, const char *origin)
-{
-	ListCell   *cell;
-
-	foreach(cell, signers)
-		if (strcmp(((MedsyncSignerKey *) lfirst(cell))->key.name, origin) == 0)
-			return true;
-	return false;
-}
-
-/* The first free of NAME/2, NAME/3 ... */
-static char *
-next_origin(List *signers)
-{
-	const MedsyncSignerKey *first = signers ? linitial(signers) : NULL;
-	char	   *base = first ? pstrdup(first->key.name) : default_origin();
-	int			i;
-
-	for (i = 2;; i++)
-	{
-		char	   *origin = psprintf("%s/%d", base, i);
-
-		if (!origin_used(signers, origin))
-			return origin;
-	}
-}
-
-/* medsync.declare_era(reason, origin) */
-Datum
-medsync_declare_era(PG_FUNCTION_ARGS)
-{
-	char	   *reason;
-	char	   *origin;
-	char	   *problem;
-	List	   *signers;
-	MedsyncSigningKey secret;
-	MedsyncVerifierKey key;
-	MedsyncLastState state;
-	MedsyncKeyFileProblem fault;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("reason must not be null")));
-	reason = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (reason[0] == '\0' || strlen(reason) > REASON_MAX ||
-		strchr(reason, '\n') != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("reason must be one line of 1 to %d bytes",
-						(int) REASON_MAX)));
-	check_can_change_signer("medsync.declare_era()");
-	signers = medsync_signer_keys(NULL);
-	origin = PG_ARGISNULL(1) ? next_origin(signers) :
-		text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (!origin_valid(origin))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid origin \"%s\"", origin),
-				 errdetail("An origin has 1 to %d bytes, without spaces, control characters and plus signs.",
-						   MEDSYNC_ORIGIN_MAX)));
-	if (origin_used(signers, origin) ||
-		(medsync_last_read(origin, &state, &problem) &&
-		 (state.has_signed || state.has_candidate)))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("origin \"%s\" has been used", origin),
-				 errhint("Give another one.")));
-	if (!medsync_signer_read(false, &secret, &fault) &&
-		fault.fault == MEDSYNC_KEY_FILE_MISSING)
-		medsync_signer_create(false);
-	read_signer_key(false, &secret);
-	medsync_vkey_make(&key, origin, MEDSYNC_SIGNATURE_ED25519,
-					  secret.public_key);
-	medsync_cleanse(&secret, sizeof(secret));
-	announce_signer(&key, reason);
-	PG_RETURN_TEXT_P(cstring_to_text(origin));
-}
-
 void
 medsync_checkpoint_init(void)
 {
-	DefineCustomStringVariable("medsync.origin",
-							   "Sets the name under which a ledger signs its first checkpoint.",
-							   "Empty: medsync/ and the ledger's id.  Later changes have no effect; see medsync.declare_era().",
-							   &origin_setting,
-							   "",
-							   PGC_SUSET, 0,
-							   check_origin, NULL, NULL);
 	DefineCustomIntVariable("medsync.publish_interval",
 							"Sets how often, at most, the sealing worker signs a checkpoint.",
 							NULL,

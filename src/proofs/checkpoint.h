@@ -48,10 +48,16 @@ typedef struct MedsyncSignedCheckpoint
 
 extern void medsync_proofs_init(void);	/* GUCs, callbacks; from _PG_init */
 extern void medsync_signer_init(void);
+extern void medsync_signer_key_init(void);
 extern void medsync_checkpoint_init(void);
 extern void medsync_audit_init(void);
 
 extern List *medsync_signer_keys(int *malformed);
+extern const MedsyncSignerKey *medsync_signer_last(List *signers);
+extern char *medsync_signer_default_origin(void);
+extern void medsync_signer_store(const MedsyncVerifierKey *key);
+
+extern char *medsync_checkpoint_note(int64 height, Snapshot snapshot);
 extern bool medsync_checkpoint_note_ours(const char *note, size_t len,
 										 List *signers,
 										 MedsyncCheckpoint *checkpoint);

@@ -601,12 +601,10 @@ static void
 put_row(void *arg, const char *path, const void *content, size_t len)
 {
 	ReturnSetInfo *result = arg;
-	bytea	   *bytes = palloc(VARHDRSZ + len);
+	bytea	   *bytes = medsync_make_bytea(content, len);
 	Datum		values[2];
 	bool		isnull[2] = {false, false};
 
-	SET_VARSIZE(bytes, VARHDRSZ + len);
-	memcpy(VARDATA(bytes), content, len);
 	values[0] = CStringGetTextDatum(path);
 	values[1] = PointerGetDatum(bytes);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);

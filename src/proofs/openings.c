@@ -48,7 +48,7 @@ typedef struct OpeningScan
 {
 	const MedsyncPlan *plan;
 	MedsyncKeyReader *keys;
-	bool		has_label;		/* the table has a row key, and its own key opens */
+	bool		has_label;		/* rows have a key, and the table's opens */
 	MedsyncHmacKey label;		/* K_label of the table's own key */
 } OpeningScan;
 
@@ -78,17 +78,6 @@ subject_key(OpeningScan *scan, const Datum *values, const bool *isnull,
 										 subject, strlen(subject), key);
 }
 
-static Datum
-make_bytea(const uint8 *bytes, int len)
-{
-	bytea	   *result = palloc(VARHDRSZ + len);
-
-	SET_VARSIZE(result, VARHDRSZ + len);
-	if (len > 0)
-		memcpy(VARDATA(result), bytes, len);
-	return PointerGetDatum(result);
-}
-
 /*
  * r of a row.  NULL where the subject's key cannot be read; empty where the
  * subject never had one, so that no entry can have made the row.
@@ -107,7 +96,7 @@ row_opening(OpeningScan *scan, const Datum *values, const bool *isnull,
 	if (*is_null)
 		return (Datum) 0;
 	if (status == MEDSYNC_KEY_ABSENT)
-		return make_bytea(NULL, 0);
+		return PointerGetDatum(medsync_make_bytea(NULL, 0));
 	initStringInfo(&sink.buf);
 	sink.hash = &sha;
 	medsync_row_hash_start(&sha, scan->plan->table);
@@ -115,7 +104,7 @@ row_opening(OpeningScan *scan, const Datum *values, const bool *isnull,
 	medsync_sink_flush(&sink);
 	medsync_sha256_finish(&sha, digest.hash);
 	medsync_row_commit(&key->commit, &digest);
-	return make_bytea(digest.opening, MEDSYNC_HASH_SIZE);
+	return PointerGetDatum(medsync_make_bytea(digest.opening, MEDSYNC_HASH_SIZE));
 }
 
 static Datum
@@ -127,7 +116,7 @@ row_key(OpeningScan *scan, const Datum *values, const bool *isnull)
 	initStringInfo(&sink.buf);
 	medsync_row_encode_key(&sink, scan->plan, values, isnull);
 	medsync_row_key(&scan->label, sink.buf.data, sink.buf.len, key);
-	return make_bytea(key, MEDSYNC_ID_SIZE);
+	return PointerGetDatum(medsync_make_bytea(key, MEDSYNC_ID_SIZE));
 }
 
 /* Derive K_label, where rows have a key and it can be read. */
@@ -187,9 +176,10 @@ put_rows(OpeningScan *opening, Relation rel, ReturnSetInfo *result)
 static MedsyncManifest *
 manifest_of(Relation rel)
 {
-	MedsyncTable *table =
-		medsync_table_by_name(get_namespace_name(RelationGetNamespace(rel)),
-							  RelationGetRelationName(rel), false);
+	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
+	MedsyncTable *table = medsync_table_by_name(schema,
+												RelationGetRelationName(rel),
+												false);
 	MedsyncManifest *manifest;
 
 	if (table == NULL)

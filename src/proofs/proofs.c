@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "common/catalog.h"
 #include "common/errors.h"
 #include "ledger/order.h"
 #include "proofs/checkpoint.h"
@@ -34,19 +35,10 @@ void
 medsync_proofs_init(void)
 {
 	medsync_signer_init();
+	medsync_signer_key_init();
 	medsync_checkpoint_init();
 	medsync_audit_init();
 	medsync_witness_init();
-}
-
-static bytea *
-make_bytea(const void *data, size_t len)
-{
-	bytea	   *result = palloc(VARHDRSZ + len);
-
-	SET_VARSIZE(result, VARHDRSZ + len);
-	memcpy(VARDATA(result), data, len);
-	return result;
 }
 
 /* How many entries are sealed, as this statement sees it. */
@@ -102,7 +94,7 @@ proof_array(const uint8 (*hashes)[MEDSYNC_HASH_SIZE], int count)
 	int			i;
 
 	for (i = 0; i < count; i++)
-		elements[i] = PointerGetDatum(make_bytea(hashes[i],
+		elements[i] = PointerGetDatum(medsync_make_bytea(hashes[i],
 												 MEDSYNC_HASH_SIZE));
 	return construct_array(elements, count, BYTEAOID, -1, false, TYPALIGN_INT);
 }
@@ -184,7 +176,7 @@ medsync_leaf(PG_FUNCTION_ARGS)
 				 errmsg("entry " INT64_FORMAT " of the ledger is missing",
 						index),
 				 errhint("Run medsync.verify() to see what was changed.")));
-	PG_RETURN_BYTEA_P(make_bytea(result.leaf, MEDSYNC_LEAF_SIZE));
+	PG_RETURN_BYTEA_P(medsync_make_bytea(result.leaf, MEDSYNC_LEAF_SIZE));
 }
 
 /* medsync.prove_inclusion(entry_index, size) */

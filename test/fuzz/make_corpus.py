@@ -118,14 +118,15 @@ FULL_FIELDS = {6: 16, 7: 16, 8: 32, 9: 32, 12: 0, 13: 16, 14: 48, 15: 32}
 DETAIL = 16
 
 
-def full_entry(bits, operation=1, role=b"app", session_role=b"app", detail=b""):
-    out = b"\x01\x01" + noise("era", 16)
-    out += struct.pack(">QQQqq", 7, 3, 0x1500028, 812345678000000, 812345677000000)
-    out += struct.pack(">BIIII", operation, 2, 1, 5, sum(1 << bit for bit in bits))
+def full_entry(bits, operation=1, role=b"app", session_role=b"app", detail=b"", era=None, xid=7,
+               ordinal=3, position=0x1500028, table=2, version=1, command=5, object_=None):
+    out = b"\x01\x01" + (era or noise("era", 16))
+    out += struct.pack(">QQQqq", xid, ordinal, position, 812345678000000, 812345677000000)
+    out += struct.pack(">BIIII", operation, table, version, command, sum(1 << bit for bit in bits))
     out += struct.pack(">H", len(session_role)) + session_role
     out += struct.pack(">H", len(role)) + role
     for bit in sorted(set(bits) & set(FULL_FIELDS)):
-        out += noise(f"field {bit}", FULL_FIELDS[bit])
+        out += object_ if bit == 15 and object_ else noise(f"field {bit}", FULL_FIELDS[bit])
     if DETAIL in bits:
         out += struct.pack(">H", len(detail)) + detail
     return out
@@ -367,10 +368,133 @@ def texts():
     yield "empty", b""
 
 
+def record(kind, payload=b""):
+    return kind.encode() + struct.pack(">I", len(payload)) + payload
+
+
+def leaf_hash(payload):
+    leaf = b"\x01" + hashlib.sha256(payload).digest()
+    return hashlib.sha256(b"\x00" + leaf).digest()
+
+
+def tree_root(leaves):
+    """RFC 6962, section 2.1."""
+    if len(leaves) < 2:
+        return leaves[0] if leaves else hashlib.sha256(b"").digest()
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return node(tree_root(leaves[:k]), tree_root(leaves[k:]))
+
+
+class Export:
+    """A private export that is right, unless it is made wrong."""
+
+    CREATED = 812345600000000
+    SYSTEM = (0x6512bd43d9caa6e0, 1, 16384)
+
+    def __init__(self, size, start=0):
+        self.ledger = noise("ledger", 16)
+        self.era = hashlib.sha256(self.ledger + struct.pack(">QII", *self.SYSTEM)).digest()[:16]
+        self.out = b"medsync-entries v1\n"
+        self.out += record("L", self.ledger + struct.pack(">qQQ", self.CREATED, start, size))
+        self.out += record("A", struct.pack(">I", 1) + self.era + b"\x01" + struct.pack(">QII", *self.SYSTEM))
+        self.leaves = []
+        self.height = 0
+        self.previous = bytes(32)
+        self.records = 0
+
+    def entry(self, bits, **more):
+        return noise(f"salt {more}", 32) + full_entry(bits, era=self.era, **more)
+
+    def era_entry(self):
+        return self.entry([DETAIL], operation=13, xid=5, ordinal=0, table=0, version=0, command=0,
+                          detail=struct.pack(">IQII", 1, *self.SYSTEM))
+
+    def manifest(self, text, table=2, version=1):
+        self.out += record("M", struct.pack(">II", table, version) + text)
+        return self.entry([6, 15], operation=9, xid=6, ordinal=0, command=0,
+                          object_=hashlib.sha256(text).digest())
+
+    def block(self, snapshot, sealer, *entries):
+        first = len(self.leaves)
+        self.leaves += [leaf_hash(entry) for entry in entries]
+        root = tree_root(self.leaves)
+        sealed = self.CREATED + self.height
+        digest = hashlib.sha256(
+            b"medsync block v1" + self.ledger + struct.pack(">qQ", self.CREATED, self.height)
+            + self.previous + struct.pack(">QQ", first, len(entries)) + root
+            + struct.pack(">QqI", sealer, sealed, 1) + self.era
+            + struct.pack(">I", len(snapshot)) + snapshot).digest()
+        self.out += record("B", struct.pack(">QI", self.height, 1) + self.previous
+                           + struct.pack(">QQ", first, len(entries)) + root
+                           + struct.pack(">Qq", sealer, sealed) + digest + snapshot)
+        for entry in entries:
+            self.out += record("E", entry)
+        self.records += len(entries)
+        self.previous = digest
+        self.height += 1
+
+    def checkpoint(self):
+        """Without signatures: the target signs it in mode live."""
+        text = f"hospital.example/ledger\n{len(self.leaves)}\n{b64(tree_root(self.leaves))}\n"
+        self.out += record("C", text.encode())
+
+    def end(self):
+        digest = hashlib.sha256(self.out).digest()
+        return self.out + record("Z", struct.pack(">Q", self.records) + digest)
+
+
+def exports():
+    export = Export(size=0)
+    yield "no-blocks", export.end()
+
+    export = Export(size=5)
+    ddl = export.manifest(manifest(["id", "name"]))
+    export.block(b"7:7:", 7, export.era_entry(), ddl)
+    export.block(b"8:12:9,11", 12, export.entry([6, 7, 9], xid=8, ordinal=0, command=1),
+                 export.entry([6, 7, 8, 9], operation=2, xid=8, ordinal=1, command=2),
+                 export.entry([7, 8], operation=5, xid=10, ordinal=0, command=1, position=0x1500030))
+    whole = export.out
+    export.out += record("U", export.entry([9], xid=11, ordinal=0))
+    export.checkpoint()
+    yield "whole", export.end()
+    yield "cut", whole[:-40]
+    export.out = whole
+    export.checkpoint()
+    export.checkpoint()
+    yield "two-checkpoints", export.end()
+    export.out = whole + record("C", note(SOFA_TEXT, SOFA))
+    yield "stranger", export.end()
+
+    export = Export(size=3)
+    signer = vkey("hospital.example/ledger", 1, noise("key", 32)) + b"\nlost"
+    export.block(b"8:8:", 8, export.era_entry(),
+                 export.entry([DETAIL], operation=15, xid=6, ordinal=0, table=0, version=0, command=0, detail=signer),
+                 export.entry([DETAIL], operation=15, xid=8, ordinal=0, table=0, version=0, command=0, detail=b"?"))
+    yield "signers", export.end()
+
+    export = Export(size=2)
+    export.block(b"7:7:", 7, export.entry([6, 15], operation=9, xid=6, table=3, version=2), export.era_entry())
+    yield "unannounced", export.end()
+
+    export = Export(size=4, start=2)
+    export.leaves = [noise(f"leaf {i}", 32) for i in range(2)]
+    export.height = 1
+    export.block(b"9:9:", 9, export.entry([9], xid=7), export.entry([9], xid=8))
+    yield "from-the-middle", export.end()
+
+    yield "unknown-record", Export(size=0).out + record("X")
+    yield "long-record", Export(size=0).out + b"M" + struct.pack(">I", 2**31) + b"x"
+    yield "magic", b"medsync-entries v1\n"
+    yield "empty", b""
+
+
 def main():
     directory = pathlib.Path(sys.argv[1])
     for target, files in (("note", notes), ("proof", proofs), ("entry", entries), ("receipt", receipts),
-                          ("canonical", canonicals), ("manifest", manifests), ("text", texts)):
+                          ("canonical", canonicals), ("manifest", manifests), ("text", texts),
+                          ("export", exports)):
         (directory / target).mkdir(parents=True, exist_ok=True)
         for name, data in files():
             (directory / target / name).write_bytes(data)

@@ -3,11 +3,12 @@
  * replay.c
  *		Feeds files to a fuzz target, where there is no libFuzzer.
  *
- *	replay_<target> FILE...
+ *	replay_<target> [-f FLIPS] FILE...
  *
  * A file of at most FLIP_MAX bytes is fed whole, cut at every byte and with
  * every bit flipped; a larger one whole, and cut and flipped in as many places
- * as a small one.  Every input stands in memory of exactly its size, so that
+ * as a small one.  With -f only so many bits of a byte, for a target that is
+ * slow: other bits in other bytes.  Every input stands in memory of exactly its size, so that
  * AddressSanitizer sees the first byte read past it.
  *
  *-------------------------------------------------------------------------
@@ -17,6 +18,7 @@
 #define FLIP_MAX	2048
 
 static long inputs = 0;
+static int	flips = 8;			/* bits of each byte */
 
 /* Feed a copy, so that nothing can be learnt from the input before. */
 static void
@@ -44,11 +46,13 @@ feed_variants(uint8_t *data, size_t size)
 		int			bit;
 
 		feed(data, i);
-		for (bit = 0; bit < 8; bit++)
+		for (bit = 0; bit < flips; bit++)
 		{
-			data[i] ^= 1 << bit;
+			uint8_t		mask = 1 << ((i + bit) % 8);
+
+			data[i] ^= mask;
 			feed(data, size);
-			data[i] ^= 1 << bit;
+			data[i] ^= mask;
 		}
 	}
 }
@@ -79,10 +83,18 @@ replay(const char *path)
 int
 main(int argc, char **argv)
 {
-	int			i;
+	int			files = 0;
 
-	for (i = 1; i < argc; i++)
-		replay(argv[i]);
-	printf("%d files, %ld inputs\n", argc - 1, inputs);
+	while (*++argv != NULL)
+	{
+		if (strcmp(*argv, "-f") == 0 && argv[1] != NULL)
+			flips = atoi(*++argv);
+		else
+		{
+			replay(*argv);
+			files++;
+		}
+	}
+	printf("# %d files, %ld inputs\n", files, inputs);
 	return 0;
 }

@@ -52,20 +52,18 @@ sub run_verify
 	return ($? & 127 ? "signal $?" : $? >> 8, $out, $err);
 }
 
-# Run it for its exit status alone.
-sub status_of
+# Run a mode for each file of a directory, for the exit status alone: a hash
+# from file name to status.  A small shell forks faster than we do.
+sub statuses
 {
-	my (@argument) = @_;
-	my $pid = fork;
+	my ($directory, $mode, @argument) = @_;
+	my ($out, $err) = ('', '');
 
-	if ($pid == 0)
-	{
-		open(STDOUT, '>', '/dev/null');
-		open(STDERR, '>', '/dev/null');
-		exec('medsync-verify', @argument) or POSIX::_exit(99);
-	}
-	waitpid $pid, 0;
-	return $? & 127 ? "signal $?" : $? >> 8;
+	IPC::Run::run(
+		[ 'sh', '-c', 'cd "$1" && mode=$2 && shift 2 && for f in *; do medsync-verify $mode "$f" "$@" >/dev/null 2>&1; echo "$f $?"; done',
+			'sh', $directory, $mode, @argument ],
+		'<', \undef, '>', \$out, '2>', \$err) or die $err;
+	return map { split / / } split /\n/, $out;
 }
 
 # Run it with --json: (exit status, the object).
@@ -283,7 +281,7 @@ SELECT medsync.export('$large');
 SQL
 	my $key = query($node, 'postgres', 'SELECT medsync.verifier_key()');
 	is_clean_run('a tree of three levels', 'log', $large, '--key', $key);
-	for my $cut (0, 1, 2, 255, 256, 257, 511, 512, 65535, 65536, 65537, 65792)
+	for my $cut (0, 1, 2, 255, 256, 257, 512, 65536, 65537)
 	{
 		is_clean_run("a log of $cut entries", 'log', forged_log($large, 'cut', $cut), '--key', $key);
 	}
@@ -407,20 +405,20 @@ my $width = $size % 256;
 	is_clean_run('keys in a file', 'log', $log, '--key', "$dir/keys");
 
 	# every byte of the checkpoint, and every length of it
-	my (@unnoticed, @odd);
+	my $forged = "$dir/checkpoints";
+	mkdir $forged;
 	for my $i (0 .. length($note) - 1)
 	{
-		for my $forged (substr($note, 0, $i), substr($note, 0, $i) . (substr($note, $i, 1) ^ "\x01") . substr($note, $i + 1))
-		{
-			write_file("$copy/checkpoint", $forged);
-			push @unnoticed, $i if status_of('log', $copy, '--key', $key) ne '1';
-			next if $i % 10 != 0;
-			my ($exit, $found) = verify('log', $copy, '--key', $key);
-			push @odd, $i if join('', map { short($_) } @{ $found->{findings} }) ne 'bad_signature';
-		}
+		mkdir "$forged/$_$i" foreach qw(cut flip);
+		write_file("$forged/cut$i/checkpoint", substr($note, 0, $i));
+		write_file("$forged/flip$i/checkpoint", substr($note, 0, $i) . (substr($note, $i, 1) ^ "\x01") . substr($note, $i + 1));
 	}
-	is("@unnoticed", '', 'every truncation and bit flip of a checkpoint is a finding');
-	is("@odd", '', 'and bad_signature is the only one');
+	my %found = statuses($forged, 'log', '--key', $key);
+	is(scalar(keys %found), 2 * length($note), 'changed checkpoints');
+	is(join(' ', grep { $found{$_} ne '1' } sort keys %found), '', 'every truncation and bit flip of a checkpoint is a finding');
+	finds("checkpoint, $_", 'bad_signature', 'log', "$forged/$_", '--key', $key)
+	  for qw(cut0 cut40 cut100 flip0 flip20 flip60), 'flip' . (length($note) - 1);
+	remove_tree($forged);
 
 	write_file("$copy/checkpoint", $note . 'x' x 65536);
 	cannot('a checkpoint that is too long', qr/longer than 65536 bytes/, 'log', $copy, '--key', $key);
@@ -734,34 +732,26 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	finds('and the private export', 'entry_altered@5 entry_altered entry_altered', 'entries', forged_entries($entries, 'flip', 'E7', 60), '--log', $copy, '--key', $key);
 
 	# every byte of every kind of record, the digest being right again
-	my @unnoticed;
-	my $tried = 0;
 	for my $record ('L0', 'A0', 'M0', 'B0', 'E5', 'C0', 'Z0')
 	{
 		my $flips = new_path();
 
 		forge('flips', $early_entries, $flips, $record);
-		for my $file (glob "$flips/*")
-		{
-			my $exit = status_of('entries', $file, '--log', $early, '--key', $key);
-
-			$tried++;
-			push @unnoticed, "$record $file: $exit" if $exit ne '1' && !($exit eq '2' && $record eq 'L0');
-		}
+		my %found = statuses($flips, 'entries', '--log', $early, '--key', $key);
+		my $wrong = $record eq 'L0' ? qr/^[12]$/ : qr/^1$/;    # it may begin past the log
+		cmp_ok(scalar(keys %found), '>', 30, "bytes of $record");
+		is(join(' ', grep { $found{$_} !~ $wrong } sort keys %found), '', "each changed byte of $record is a finding");
 		remove_tree($flips);
 	}
-	is(join("\n", @unnoticed), '', "each of $tried changed bytes is a finding");
 
 	# cut anywhere
 	my $whole = slurp_file($early_entries);
-	@unnoticed = ();
-	for my $length (0 .. 300, map { int(rand(length $whole)) } 1 .. 100)
-	{
-		my $exit = status_of('entries', write_file("$dir/cut", substr($whole, 0, $length)), '--log', $early, '--key', $key);
-
-		push @unnoticed, "$length: $exit" if $exit ne ($length < 19 ? '2' : '1');
-	}
-	is("@unnoticed", '', 'a file that was cut off is a finding');
+	my $cuts = new_path();
+	mkdir $cuts;
+	write_file("$cuts/$_", substr($whole, 0, $_)) for 0 .. 300, map { int(rand(length $whole)) } 1 .. 100;
+	my %cut = statuses($cuts, 'entries', '--log', $early, '--key', $key);
+	is(join(' ', grep { $cut{$_} ne ($_ < 19 ? '2' : '1') } sort keys %cut), '', 'a file that was cut off is a finding');
+	remove_tree($cuts);
 
 	# lengths that nobody has memory for
 	my $head = substr($whole, 0, 19);
@@ -825,16 +815,16 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	finds('a receipt of an operation that there is not', 'malformed@9', 'receipt', "$dir/forged", @with);
 	is(slurp_file($state), $kept, 'a receipt changes nothing that is remembered');
 
-	my @unnoticed;
-	for my $i (grep { $_ % 5 == 0 } 0 .. length($text) - 1)
+	my $forged = new_path();
+	mkdir $forged;
+	for my $i (0 .. length($text) - 1)
 	{
-		my $bit = chr(1 << int(rand(8)));
-
-		push @unnoticed, "cut $i" if status_of('receipt', write_file("$dir/forged", substr($text, 0, $i)), '--key', $both) ne '1';
-		push @unnoticed, "flip $i"
-		  if status_of('receipt', write_file("$dir/forged", substr($text, 0, $i) . (substr($text, $i, 1) ^ $bit) . substr($text, $i + 1)), '--key', $both) ne '1';
+		write_file("$forged/cut$i", substr($text, 0, $i)) if $i % 3 == 0;
+		write_file("$forged/flip$i", substr($text, 0, $i) . (substr($text, $i, 1) ^ chr(1 << int(rand(8)))) . substr($text, $i + 1));
 	}
-	is("@unnoticed", '', 'truncations and bit flips of a receipt are findings');
+	my %found = statuses($forged, 'receipt', '--key', $both);
+	is(join(' ', grep { $found{$_} ne '1' } sort keys %found), '', 'truncations and bit flips of a receipt are findings');
+	remove_tree($forged);
 }
 
 # ---- another database goes on under another name ----

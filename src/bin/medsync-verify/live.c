@@ -69,6 +69,17 @@ typedef struct LiveRun
 	UnbalancedList extra;		/* live, but not made */
 } LiveRun;
 
+/* The server does not let us read its ledger, or cannot. */
+static void
+refuse_ledger(const MedsyncServerError *error)
+{
+	if (strcmp(error->sqlstate, "42501") == 0)
+		medsync_cannot_check("%s; the role must be a member of medsync_auditor",
+							 error->message);
+	medsync_cannot_check("the server cannot read its ledger: %s",
+						 error->message);
+}
+
 /* ---- manifests ---- */
 
 static void
@@ -241,13 +252,7 @@ read_ledger(LiveRun *run)
 	if (!medsync_server_query(run->live.server,
 							  "SELECT * FROM medsync._entries(0)", 1, true,
 							  take_record, run, &error))
-	{
-		if (strcmp(error.sqlstate, "42501") == 0)
-			medsync_cannot_check("%s; the role must be a member of medsync_auditor",
-								 error.message);
-		medsync_cannot_check("the server cannot read its ledger: %s",
-							 error.message);
-	}
+		refuse_ledger(&error);
 	if (!run->stream_malformed && !run->stream_ended)
 		medsync_cannot_check("the server sent only a part of its ledger");
 	medsync_stream_end(run->stream);
@@ -273,13 +278,16 @@ append_name(void *arg, const MedsyncServerRow *row)
 static void
 list_tables(LiveRun *run, StringInfo names)
 {
+	MedsyncServerError error;
+
 	resetStringInfo(names);
-	medsync_server_query(run->live.server,
-						 "SELECT t.relation FROM medsync.tracked AS t"
-						 " JOIN pg_catalog.pg_class AS c"
-						 " ON c.oid = pg_catalog.to_regclass(t.relation)"
-						 " WHERE c.relkind = 'r' ORDER BY t.table_number",
-						 1, false, append_name, names, NULL);
+	if (!medsync_server_query(run->live.server,
+							  "SELECT t.relation FROM medsync.tracked AS t"
+							  " JOIN pg_catalog.pg_class AS c"
+							  " ON c.oid = pg_catalog.to_regclass(t.relation)"
+							  " WHERE c.relkind = 'r' ORDER BY t.table_number",
+							  1, false, append_name, names, &error))
+		refuse_ledger(&error);
 }
 
 /*
@@ -358,6 +366,7 @@ begin_snapshot(LiveRun *run)
 	}
 	if (!held)
 		medsync_cannot_check("the tracked tables change all the time");
+	medsync_server_only_tables(run->live.server);
 	pfree(locked.data);
 	pfree(seen.data);
 }

@@ -19,8 +19,8 @@
 #include "ledger/commitment.h"
 #include "live.h"
 
-#define ROWS_BETWEEN_REPORTS	10000
-#define FIRST_VALUE				3	/* after ctid, opening and row key */
+#define ROWS_OF_BATCH			5000
+#define FIRST_VALUE				1	/* after ctid */
 #define KEY_TEXT_MAX			(64 * 1024 * 1024)
 #define MAX_RELATION_COLUMNS	1600
 #define RELKIND_ORDINARY		'r'
@@ -42,11 +42,33 @@ typedef struct ColumnMatch
 	char	   *unknown;		/* one that the manifest does not have */
 } ColumnMatch;
 
+/* What the server says of a row's opening */
+typedef enum OpeningState
+{
+	OPENING_KNOWN,
+	OPENING_UNREADABLE,			/* the subject's key cannot be read */
+	OPENING_NONE,				/* the subject never had a key */
+	OPENING_MALFORMED
+} OpeningState;
+
+/* What opens one row */
+typedef struct Opening
+{
+	MedsyncRowId row;
+	OpeningState state;
+	uint8		r[MEDSYNC_HASH_SIZE];
+	bool		has_key;
+	uint8		row_key[MEDSYNC_ID_SIZE];
+} Opening;
+
 /* The rows of a table while they are read */
 typedef struct RowScan
 {
 	Live	   *live;
 	LiveTable  *table;
+	Opening    *openings;		/* of this batch */
+	int			opening_count;
+	int			row_count;		/* of this batch */
 	int64		rows;
 	int64		without_key;	/* their subject's key cannot be read */
 	int64		unreadable;		/* a value is not as its type prints it */
@@ -183,7 +205,7 @@ match_columns(Live *live, LiveTable *table, Oid relation)
 	return find_codecs(live, table);
 }
 
-/* ---- rows ---- */
+/* ---- what a row's values give ---- */
 
 /* A tid: (block,offset).  What is none names no row. */
 static MedsyncRowId
@@ -251,77 +273,178 @@ hash_row(RowScan *scan, const MedsyncServerRow *row, uint8 *hash)
 	return readable;
 }
 
+/* ---- openings ---- */
+
+static OpeningState
+parse_opening(const char *text, int len, uint8 *r)
+{
+	if (text == NULL)
+		return OPENING_UNREADABLE;
+	if (medsync_text_bytes(text, len, r, 0))
+		return OPENING_NONE;
+	return medsync_text_bytes(text, len, r, MEDSYNC_HASH_SIZE) ?
+		OPENING_KNOWN : OPENING_MALFORMED;
+}
+
+static void
+take_opening(void *arg, const MedsyncServerRow *row)
+{
+	RowScan    *scan = arg;
+	Opening    *opening = &scan->openings[scan->opening_count];
+
+	if (scan->opening_count == ROWS_OF_BATCH)
+		medsync_cannot_check("the server sent more rows than it was asked for");
+	scan->opening_count++;
+	opening->row = parse_row_id(row->values[0]);
+	opening->state = parse_opening(row->values[1], row->lengths[1],
+								   opening->r);
+	opening->has_key = row->values[2] != NULL &&
+		medsync_text_bytes(row->values[2], row->lengths[2], opening->row_key,
+						   MEDSYNC_ID_SIZE);
+}
+
+/* The opening of the batch's next row: both are read in the order of rows. */
+static const Opening *
+next_opening(RowScan *scan, MedsyncRowId row)
+{
+	const Opening *opening = &scan->openings[scan->row_count];
+
+	if (scan->row_count == scan->opening_count ||
+		opening->row.block != row.block || opening->row.offset != row.offset)
+		medsync_cannot_check("the server gave openings of other rows of table %s than it has",
+							 scan->table->name);
+	scan->row_count++;
+	return opening;
+}
+
+/* ---- rows ---- */
+
 /*
- * What a row commits to, by the r that the server tells.  An empty r says
- * that the row's subject never had a key, so that no entry can have made the
- * row: it gets a commitment that no entry has.
+ * What a row commits to, by the r that the server tells.  Where the row's
+ * subject never had a key no entry can have made the row: it gets a
+ * commitment that no entry has.
  */
 static bool
-commit_row(RowScan *scan, const MedsyncServerRow *row, uint8 *commitment)
+commit_row(RowScan *scan, const MedsyncServerRow *row, const Opening *opening,
+		   uint8 *commitment)
 {
 	uint8		hash[MEDSYNC_HASH_SIZE];
-	uint8		opening[MEDSYNC_HASH_SIZE];
+	uint32		id[2] = {opening->row.block, opening->row.offset};
 
-	if (row->values[1] == NULL)
+	switch (opening->state)
 	{
-		scan->without_key++;
-		return false;
+		case OPENING_UNREADABLE:
+			scan->without_key++;
+			return false;
+		case OPENING_NONE:
+			medsync_sha256(id, sizeof(id), commitment);
+			return true;
+		case OPENING_KNOWN:
+			if (hash_row(scan, row, hash))
+			{
+				medsync_commitment(opening->r, hash, commitment);
+				return true;
+			}
+			break;
+		case OPENING_MALFORMED:
+			break;
 	}
-	if (medsync_text_bytes(row->values[1], row->lengths[1], opening, 0))
-	{
-		medsync_sha256(row->values[0], row->values[0] ? row->lengths[0] : 0,
-					   commitment);
-		return true;
-	}
-	if (!medsync_text_bytes(row->values[1], row->lengths[1], opening,
-							MEDSYNC_HASH_SIZE) ||
-		!hash_row(scan, row, hash))
-	{
-		scan->unreadable++;
-		return false;
-	}
-	medsync_commitment(opening, hash, commitment);
-	return true;
+	scan->unreadable++;
+	return false;
 }
 
 static void
 take_row(void *arg, const MedsyncServerRow *row)
 {
 	RowScan    *scan = arg;
+	const Opening *opening = next_opening(scan, parse_row_id(row->values[0]));
 	uint8		commitment[MEDSYNC_HASH_SIZE];
-	uint8		row_key[MEDSYNC_ID_SIZE];
-	bool		has_key;
 
 	scan->rows++;
-	if (++medsync_summary.rows % ROWS_BETWEEN_REPORTS == 0)
-		medsync_progress("rows", medsync_summary.rows, 0);
-	if (!commit_row(scan, row, commitment))
-		return;
-	has_key = row->values[2] != NULL &&
-		medsync_text_bytes(row->values[2], row->lengths[2], row_key,
-						   MEDSYNC_ID_SIZE);
-	medsync_row_live(scan->live->balance, scan->table->number, commitment,
-					 parse_row_id(row->values[0]), has_key ? row_key : NULL);
+	medsync_summary.rows++;
+	if (commit_row(scan, row, opening, commitment))
+		medsync_row_live(scan->live->balance, scan->table->number, commitment,
+						 opening->row,
+						 opening->has_key ? opening->row_key : NULL);
 }
 
-/* The rows with their openings; in column-number order. */
+/* The rows, in column-number order. */
 static char *
-rows_query(const LiveTable *table, Oid relation)
+rows_cursor(const LiveTable *table)
 {
 	StringInfoData sql;
 	int			i;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT t.ctid, o.opening, o.row_key");
+	appendStringInfoString(&sql, "DECLARE medsync_rows NO SCROLL CURSOR FOR"
+						   " SELECT t.ctid");
 	for (i = 0; i < table->column_count; i++)
 	{
 		appendStringInfoString(&sql, ", t.");
 		medsync_sql_identifier(&sql, table->columns[i].column->name);
 	}
-	appendStringInfo(&sql, " FROM ONLY %s AS t"
-					 " LEFT JOIN medsync._openings(%u::pg_catalog.oid::pg_catalog.regclass) AS o"
-					 " ON o.tid = t.ctid", table->sql_name, relation);
+	appendStringInfo(&sql, " FROM ONLY %s AS t", table->sql_name);
 	return sql.data;
+}
+
+static bool
+declare_cursors(RowScan *scan, Oid relation, MedsyncServerError *error)
+{
+	MedsyncServer *server = scan->live->server;
+	char	   *rows = rows_cursor(scan->table);
+	char	   *openings =
+	psprintf("DECLARE medsync_openings NO SCROLL CURSOR FOR"
+			 " SELECT o.tid, o.opening, o.row_key"
+			 " FROM medsync._openings(%u::pg_catalog.oid::pg_catalog.regclass) AS o",
+			 relation);
+	bool		declared;
+
+	declared = medsync_server_query(server, rows, 0, false, NULL, NULL,
+									error) &&
+		medsync_server_query(server, openings, 0, false, NULL, NULL, error);
+	pfree(rows);
+	pfree(openings);
+	return declared;
+}
+
+/* The next rows and their openings; false at an error. */
+static bool
+fetch_batch(RowScan *scan, MedsyncServerError *error)
+{
+	MedsyncServer *server = scan->live->server;
+	int			columns = FIRST_VALUE + scan->table->column_count;
+
+	scan->opening_count = 0;
+	scan->row_count = 0;
+	if (!medsync_server_query(server, "FETCH FORWARD " CppAsString2(ROWS_OF_BATCH) " FROM medsync_openings",
+							  3, false, take_opening, scan, error) ||
+		!medsync_server_query(server, "FETCH FORWARD " CppAsString2(ROWS_OF_BATCH) " FROM medsync_rows",
+							  columns, false, take_row, scan, error))
+		return false;
+	if (scan->row_count < scan->opening_count)
+		medsync_cannot_check("the server gave openings of other rows of table %s than it has",
+							 scan->table->name);
+	medsync_progress("rows", medsync_summary.rows, 0);
+	return true;
+}
+
+/*
+ * Read all rows, side by side with their openings.  There is no join, which
+ * would have the server sort or hash the whole table.
+ */
+static bool
+fetch_rows(RowScan *scan, Oid relation, MedsyncServerError *error)
+{
+	if (!declare_cursors(scan, relation, error))
+		return false;
+	do
+	{
+		if (!fetch_batch(scan, error))
+			return false;
+	} while (scan->row_count == ROWS_OF_BATCH);
+	medsync_server_run(scan->live->server, "CLOSE medsync_rows");
+	medsync_server_run(scan->live->server, "CLOSE medsync_openings");
+	return true;
 }
 
 static bool
@@ -359,21 +482,19 @@ static void
 read_rows(Live *live, LiveTable *table, Oid relation)
 {
 	RowScan		scan = {.live = live,.table = table};
-	char	   *sql = rows_query(table, relation);
 	MedsyncServerError error;
 	bool		whole;
 
+	scan.openings = pg_malloc(sizeof(Opening) * ROWS_OF_BATCH);
 	medsync_server_run(live->server, "SAVEPOINT medsync_table");
-	whole = medsync_server_query(live->server, sql,
-								 FIRST_VALUE + table->column_count, false,
-								 take_row, &scan, &error);
-	pfree(sql);
+	whole = fetch_rows(&scan, relation, &error);
 	if (!whole)
 	{
 		medsync_server_run(live->server, "ROLLBACK TO SAVEPOINT medsync_table");
 		report_unreadable(table, &error);
 	}
 	medsync_server_run(live->server, "RELEASE SAVEPOINT medsync_table");
+	pg_free(scan.openings);
 
 	/* where no key can be read, nothing is known of the rows */
 	table->read = whole && (scan.rows == 0 || scan.without_key < scan.rows);

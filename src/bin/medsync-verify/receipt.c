@@ -44,6 +44,11 @@ read_receipt(const char *path, StringInfo text)
 		medsync_cannot_check("could not read file \"%s\": %s", path,
 							 strerror(errno));
 	fclose(file);
+
+	/* "psql -At" ends every row with a line feed, also one that has its own */
+	if (text->len >= 2 && text->data[text->len - 1] == '\n' &&
+		text->data[text->len - 2] == '\n')
+		text->data[--text->len] = '\0';
 }
 
 /*

@@ -27,7 +27,7 @@
 #include "row_balance.h"
 
 #define COUNTS_PER_PART		(512 * 1024)
-#define MAX_PARTS			128		/* open files */
+#define MAX_PARTS			128 /* open files */
 
 static uint64 hash_seed;
 

@@ -25,8 +25,8 @@ typedef struct MedsyncRowItem
 	uint32		table;
 	int32		entries;		/* times made less times ended */
 	int32		live;			/* live rows that have it */
-	int64		index;			/* of the last entry that made it; -1: unsealed
-								 * or none */
+	int64		index;			/* of the last entry that made it; -1:
+								 * unsealed or none */
 	int64		block;			/* its block, likewise */
 	MedsyncRowId row;			/* a live row that has it */
 	uint8		row_key[MEDSYNC_ID_SIZE];	/* the entry's or the row's; zero:

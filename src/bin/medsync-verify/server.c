@@ -263,6 +263,32 @@ set(MedsyncServer *server, const char *name, const char *value)
 	pfree(sql.data);
 }
 
+/* Set those of some settings that the server's version has. */
+static void
+set_known(MedsyncServer *server, const char *names, const char *value)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT pg_catalog.set_config(s.name, ");
+	medsync_sql_literal(&sql, value);
+	appendStringInfo(&sql, ", false) FROM pg_catalog.pg_settings AS s"
+					 " WHERE s.name = ANY ('{%s}')", names);
+	medsync_server_run(server, sql.data);
+	pfree(sql.data);
+}
+
+/*
+ * From here on only tables can be read: what was a table when it was looked
+ * up, and has become a view since, would run somebody's code as us.
+ */
+void
+medsync_server_only_tables(MedsyncServer *server)
+{
+	set_known(server, "restrict_nonsystem_relation_kind",
+			  "view, foreign-table");
+}
+
 /*
  * The session's settings: those that values are printed by, and those that
  * would get in our way.  Row security does not filter rows silently: where
@@ -280,12 +306,14 @@ make_session(MedsyncServer *server)
 	set(server, "row_security", "off");
 	set(server, "default_transaction_deferrable", "off");
 	set(server, "jit", "off");
-	medsync_server_run(server,
-					   "SELECT pg_catalog.set_config(s.name, '0', false)"
-					   " FROM pg_catalog.pg_settings AS s"
-					   " WHERE s.name = ANY ('{statement_timeout,lock_timeout,"
-					   "transaction_timeout,idle_session_timeout,"
-					   "idle_in_transaction_session_timeout}')");
+
+	/* a table's rows come in their order, side by side with their openings */
+	set(server, "synchronize_seqscans", "off");
+	set(server, "max_parallel_workers_per_gather", "0");
+	set_known(server, "restrict_nonsystem_relation_kind", "");
+	set_known(server, "statement_timeout,lock_timeout,transaction_timeout,"
+			  "idle_session_timeout,idle_in_transaction_session_timeout",
+			  "0");
 }
 
 MedsyncServer *

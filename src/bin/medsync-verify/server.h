@@ -44,6 +44,7 @@ extern bool medsync_server_query(MedsyncServer *server, const char *sql,
 								 MedsyncServerRowCallback row, void *arg,
 								 MedsyncServerError *error);
 extern void medsync_server_run(MedsyncServer *server, const char *sql);
+extern void medsync_server_only_tables(MedsyncServer *server);
 
 extern void medsync_sql_identifier(StringInfo sql, const char *name);
 extern void medsync_sql_literal(StringInfo sql, const char *text);
