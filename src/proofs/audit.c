@@ -35,16 +35,26 @@
 
 /* ---- verify() ---- */
 
+/* A key that a signer entry announced */
+typedef struct Announcement
+{
+	uint64		xid;
+	char	   *verifier_key;
+} Announcement;
+
 /* Called for each signer entry: its key must be in _signer_key. */
 static void
-note_announcement(Verifier *verifier, const MedsyncEntry *entry)
+note_announcement(Verifier *verifier, const MedsyncWalkEntry *item)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(verifier->context);
-	const char *text = (const char *) entry->detail;
-	const char *end = memchr(text, '\n', entry->detail_len);
-	size_t		len = end ? (size_t) (end - text) : (size_t) entry->detail_len;
+	Announcement *announcement = palloc(sizeof(Announcement));
+	const char *text = (const char *) item->entry->detail;
+	int			len = item->entry->detail_len;
+	const char *end = memchr(text, '\n', len);
 
-	verifier->later = lappend(verifier->later, pnstrdup(text, len));
+	announcement->xid = item->header->xid;
+	announcement->verifier_key = pnstrdup(text, end ? end - text : len);
+	verifier->later = lappend(verifier->later, announcement);
 	MemoryContextSwitchTo(oldcontext);
 }
 
@@ -55,7 +65,19 @@ report_signer(Verifier *verifier, int number, const char *detail)
 						  psprintf("key %d", number), detail);
 }
 
-/* All keys but the first are announced by entries, in their order. */
+/* Is this the key that the entry announced? */
+static bool
+is_announced(const MedsyncSignerKey *signer, const Announcement *announcement)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	medsync_vkey_write(&text, &signer->key);
+	return signer->announced_by == announcement->xid &&
+		strcmp(text.data, announcement->verifier_key) == 0;
+}
+
+/* All keys but a first one are announced by entries, in their order. */
 static List *
 check_signer_keys(Verifier *verifier)
 {
@@ -63,6 +85,7 @@ check_signer_keys(Verifier *verifier)
 	int			malformed = 0;
 	List	   *signers = medsync_signer_keys(&malformed);
 	int			number = 0;
+	int			seen = 0;
 	ListCell   *cell;
 
 	if (malformed > 0)
@@ -70,25 +93,21 @@ check_signer_keys(Verifier *verifier)
 	foreach(cell, signers)
 	{
 		MedsyncSignerKey *signer = lfirst(cell);
-		StringInfoData text;
 
-		number++;
-		if (signer->number != number)
+		if (signer->number != ++number)
 		{
 			report_signer(verifier, number, "A stored verifier key is missing.");
 			number = signer->number;
 		}
-		if (number == 1)
+		if (number == 1 && signer->announced_by == 0)
 			continue;
-		initStringInfo(&text);
-		medsync_vkey_write(&text, &signer->key);
-		if (announced == NIL || number - 2 >= list_length(announced) ||
-			number < 2 ||
-			strcmp(text.data, list_nth(announced, number - 2)) != 0)
+		if (seen >= list_length(announced) ||
+			!is_announced(signer, list_nth(announced, seen)))
 			report_signer(verifier, number,
 						  "The stored verifier key is not the one that a signer entry announced.");
+		seen++;
 	}
-	if (list_length(announced) > 0 && number < list_length(announced) + 1)
+	if (seen < list_length(announced))
 		report_signer(verifier, number + 1,
 					  "A verifier key that a signer entry announced is missing.");
 	return signers;

@@ -49,6 +49,7 @@
 #include "proofs/checkpoint.h"
 #include "proofs/signer.h"
 #include "proofs/tiles.h"
+#include "proofs/witness.h"
 
 /* Why a block cannot be signed, for people */
 typedef struct SignProblem
@@ -281,7 +282,7 @@ may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
 	if (!medsync_last_read(origin, &last, &damage))
 	{
 		problem->detail = damage;
-		problem->hint = "Bring the file back from its backup, or call medsync.declare_era().";
+		problem->hint = "Bring the file back from its backup; if there is none, remove it and call medsync.declare_era().";
 		return false;
 	}
 	size = ledger_size();
@@ -385,7 +386,10 @@ sign_block(const MedsyncBlock *block, bool committed,
 	memcpy(result->root, block->root, MEDSYNC_HASH_SIZE);
 	result->note = note.data;
 	result->unstored = true;
-	pending.promote = signer.count == 2;
+	/* not before a note that both have signed tells of the new one */
+	pending.promote = signer.count == 2 &&
+		medsync_xid_finished(&block->xids,
+							 medsync_signer_last(signer.known)->announced_by);
 	if (!committed)
 	{
 		pending.signature = signature;
@@ -479,7 +483,7 @@ store_first_key(const MedsyncSignedCheckpoint *checkpoint)
 	medsync_vkey_make(&key, pnstrdup(text.origin, text.origin_len),
 					  MEDSYNC_SIGNATURE_ED25519, secret.public_key);
 	medsync_cleanse(&secret, sizeof(secret));
-	medsync_signer_store(&key);
+	medsync_signer_store(&key, 0);
 }
 
 static void
@@ -597,30 +601,33 @@ medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint)
 	complete_stored(checkpoint);
 }
 
-/* Append a stored line, if with it the note is still one. */
-static void
-append_cosignature(StringInfo note, const char *line)
+static bool
+is_named(List *names, const char *name)
 {
-	int			len = note->len;
-	MedsyncNote parsed;
+	ListCell   *cell;
 
-	appendStringInfo(note, "%s\n", line);
-	if (medsync_note_parse(note->data, note->len, &parsed))
-		return;
-	note->len = len;
-	note->data[len] = '\0';
+	foreach(cell, names)
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	return false;
 }
 
-/* The note with the lines of those who cosigned it; palloc'd. */
+/*
+ * The note with the lines of those who cosigned it, as view checkpoint shows
+ * it: a stored line that does not verify would spoil the whole note.
+ */
 char *
 medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint)
 {
 	Relation	heap = medsync_open("_cosignature", AccessShareLock);
+	MedsyncWitnessCount count;
 	StringInfoData note;
 	MedsyncScan scan;
 	ScanKeyData key;
 	HeapTuple	tuple;
 
+	medsync_witness_count(checkpoint->height, checkpoint->note,
+						  strlen(checkpoint->note), SnapshotSelf, &count);
 	initStringInfo(&note);
 	appendStringInfoString(&note, checkpoint->note);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
@@ -629,12 +636,16 @@ medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint)
 					   &key);
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
 	{
-		bool		isnull;
-		Datum		line = heap_getattr(tuple, Anum_cosignature_line,
-										RelationGetDescr(heap), &isnull);
+		Datum		values[Natts_cosignature];
+		bool		isnull[Natts_cosignature];
 
-		if (!isnull)
-			append_cosignature(&note, TextDatumGetCString(line));
+		heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
+		if (!isnull[Anum_cosignature_witness - 1] &&
+			!isnull[Anum_cosignature_line - 1] &&
+			is_named(count.cosigned,
+					 TextDatumGetCString(values[Anum_cosignature_witness - 1])))
+			appendStringInfo(&note, "%s\n",
+							 TextDatumGetCString(values[Anum_cosignature_line - 1]));
 	}
 	medsync_scan_end(&scan);
 	table_close(heap, AccessShareLock);

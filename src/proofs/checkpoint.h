@@ -34,6 +34,7 @@ typedef struct MedsyncSignerKey
 {
 	int32		number;
 	MedsyncVerifierKey key;
+	uint64		announced_by;	/* xid of its signer entry; 0: it has none */
 } MedsyncSignerKey;
 
 /* A block and the note that signs it, without cosignatures */
@@ -55,7 +56,8 @@ extern void medsync_audit_init(void);
 extern List *medsync_signer_keys(int *malformed);
 extern const MedsyncSignerKey *medsync_signer_last(List *signers);
 extern char *medsync_signer_default_origin(void);
-extern void medsync_signer_store(const MedsyncVerifierKey *key);
+extern void medsync_signer_store(const MedsyncVerifierKey *key,
+								 uint64 announced_by);
 
 extern char *medsync_checkpoint_note(int64 height, Snapshot snapshot);
 extern bool medsync_checkpoint_note_ours(const char *note, size_t len,

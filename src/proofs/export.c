@@ -445,6 +445,14 @@ not_ours(const char *path, const char *detail)
 			 errhint("Export into an empty directory.")));
 }
 
+/* Does a note begin with this origin? */
+static bool
+same_origin(const MedsyncCheckpoint *checkpoint, const char *note)
+{
+	return strncmp(note, checkpoint->origin, checkpoint->origin_len) == 0 &&
+		note[checkpoint->origin_len] == '\n';
+}
+
 /*
  * What a directory has that is not empty: the marker of an export that never
  * got to its end, or a checkpoint of ours that our tree extends.
@@ -468,6 +476,10 @@ check_directory(Directory *directory, Export *export)
 	if (!medsync_checkpoint_note_ours(note, strlen(note),
 									  medsync_signer_keys(NULL), &old))
 		not_ours(directory->path, "Its checkpoint is not signed by this log.");
+	if (!same_origin(&old, export->checkpoint.note))
+		not_ours(directory->path,
+				 psprintf("Its checkpoint is of origin \"%.*s\", under which this ledger does not sign any more.",
+						  (int) old.origin_len, old.origin));
 	if (old.size > (uint64) export->checkpoint.size)
 		not_ours(directory->path,
 				 psprintf("Its checkpoint is of size " UINT64_FORMAT ", the newest signed one here of size " INT64_FORMAT ".",

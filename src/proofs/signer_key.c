@@ -5,11 +5,11 @@
  *
  * _signer_key has the verifier keys in the order of their use; a key's name
  * is the origin.  The first is written with the first note (checkpoint.c).
- * Each later one comes with a "signer" entry in the same transaction, so
- * that the log itself tells of the change: rotate_signer_key() keeps the
+ * Any other comes with a "signer" entry in the same transaction, whose id it
+ * keeps, so that the log itself tells of the change: rotate_signer_key() keeps the
  * name and takes another key, declare_era() keeps the key and takes another
- * name.  The new key's file stands beside the old one until the first note
- * is signed by both (signer.c).
+ * name.  The new key's file stands beside the old one until a note that
+ * covers the signer entry is signed by both (signer.c).
  *
  * Rows are written under the sign lock, held to the end of the transaction,
  * and never changed.  A rollback leaves at most a key file that the next
@@ -30,6 +30,7 @@
 #include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/xid8.h"
 
 #include "common/catalog.h"
 #include "common/errors.h"
@@ -37,13 +38,15 @@
 #include "proofs/checkpoint.h"
 #include "proofs/signer.h"
 
+#define ERA_SHOWN	4			/* bytes of an era's id in a name */
 #define REASON_MAX	(MEDSYNC_DETAIL_MAX - 1 - MEDSYNC_ORIGIN_MAX - 54)
 
 enum
 {
 	Anum_signer_number = 1,
 	Anum_signer_verifier_key,
-	Natts_signer = 2
+	Anum_signer_announced_by,
+	Natts_signer = 3
 };
 
 /*---- GUC variables ----*/
@@ -107,6 +110,14 @@ medsync_signer_keys(int *malformed)
 
 		heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
 		signer->number = DatumGetInt32(values[Anum_signer_number - 1]);
+		if (!isnull[Anum_signer_announced_by - 1])
+		{
+			signer->announced_by =
+				U64FromFullTransactionId(DatumGetFullTransactionId(values[Anum_signer_announced_by - 1]));
+			/* no transaction has that id, so it is not what we wrote */
+			if (signer->announced_by == 0)
+				signer->announced_by = PG_UINT64_MAX;
+		}
 		stored = isnull[Anum_signer_verifier_key - 1] ? NULL :
 			DatumGetTextPP(values[Anum_signer_verifier_key - 1]);
 		if (stored != NULL &&
@@ -147,7 +158,7 @@ medsync_signer_default_origin(void)
 
 /* Store a verifier key under the next number; the caller holds the sign lock. */
 void
-medsync_signer_store(const MedsyncVerifierKey *key)
+medsync_signer_store(const MedsyncVerifierKey *key, uint64 announced_by)
 {
 	Relation	heap = medsync_open("_signer_key", RowExclusiveLock);
 	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(NULL));
@@ -160,6 +171,9 @@ medsync_signer_store(const MedsyncVerifierKey *key)
 	values[Anum_signer_number - 1] =
 		Int32GetDatum(last ? last->number + 1 : 1);
 	values[Anum_signer_verifier_key - 1] = CStringGetTextDatum(text.data);
+	isnull[Anum_signer_announced_by - 1] = announced_by == 0;
+	values[Anum_signer_announced_by - 1] =
+		FullTransactionIdGetDatum(FullTransactionIdFromU64(announced_by));
 	CatalogTupleInsert(heap, heap_form_tuple(RelationGetDescr(heap), values,
 											 isnull));
 	table_close(heap, RowExclusiveLock);
@@ -198,7 +212,8 @@ announce_signer(const MedsyncVerifierKey *key, const char *reason)
 	entry.detail = (const uint8 *) detail.data;
 	entry.detail_len = detail.len;
 	medsync_journal_add(&entry);
-	medsync_signer_store(key);
+	medsync_signer_store(key,
+						 U64FromFullTransactionId(GetTopFullTransactionId()));
 }
 
 static void
@@ -298,21 +313,40 @@ origin_used(List *signers, const char *origin)
 	return false;
 }
 
-/* The first free of NAME/2, NAME/3 ... */
+/* Was anything ever signed under a name, here or by another database? */
+static bool
+origin_taken(List *signers, const char *origin)
+{
+	MedsyncLastState state;
+	char	   *problem;
+
+	return origin_used(signers, origin) ||
+		(medsync_last_read(origin, &state, &problem) &&
+		 (state.has_signed || state.has_candidate));
+}
+
+/* A name that nobody else should take: the first one's, and the era's id. */
 static char *
 next_origin(List *signers)
 {
 	const MedsyncSignerKey *first = signers ? linitial(signers) : NULL;
-	char	   *base = first ? pstrdup(first->key.name) : medsync_signer_default_origin();
+	const char *base = first ? first->key.name : medsync_signer_default_origin();
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+	MedsyncEra	era;
+	char		hex[2 * ERA_SHOWN + 1];
+	char	   *origin;
 	int			i;
 
-	for (i = 2;; i++)
-	{
-		char	   *origin = psprintf("%s/%d", base, i);
-
-		if (!origin_used(signers, origin))
-			return origin;
-	}
+	if (!medsync_ledger_read(ledger_id, &created_at))
+		return pstrdup(base);
+	medsync_era_current(ledger_id, &era);
+	hex_encode((const char *) era.id, ERA_SHOWN, hex);
+	hex[2 * ERA_SHOWN] = '\0';
+	origin = psprintf("%s/%s", base, hex);
+	for (i = 2; origin_taken(signers, origin); i++)
+		origin = psprintf("%s/%s-%d", base, hex, i);
+	return origin;
 }
 
 /* medsync.declare_era(reason, origin) */
@@ -321,11 +355,9 @@ medsync_declare_era(PG_FUNCTION_ARGS)
 {
 	char	   *reason;
 	char	   *origin;
-	char	   *problem;
 	List	   *signers;
 	MedsyncSigningKey secret;
 	MedsyncVerifierKey key;
-	MedsyncLastState state;
 	MedsyncKeyFileProblem fault;
 
 	if (PG_ARGISNULL(0))
@@ -349,9 +381,7 @@ medsync_declare_era(PG_FUNCTION_ARGS)
 				 errmsg("invalid origin \"%s\"", origin),
 				 errdetail("An origin has 1 to %d bytes, without spaces, control characters and plus signs.",
 						   MEDSYNC_ORIGIN_MAX)));
-	if (origin_used(signers, origin) ||
-		(medsync_last_read(origin, &state, &problem) &&
-		 (state.has_signed || state.has_candidate)))
+	if (origin_taken(signers, origin))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("origin \"%s\" has been used", origin),
