@@ -273,12 +273,16 @@ medsync_checkpoint_check(const MedsyncOptions *options, const char *text,
 	return true;
 }
 
-/* The tree has another root at the remembered size. */
+/* The tree has another root at the remembered size; said once. */
 void
 medsync_checkpoint_forked(const uint8 *found)
 {
 	const MedsyncCheckpoint *old = &medsync_state.checkpoint;
+	static bool reported = false;
 
+	if (reported)
+		return;
+	reported = true;
 	medsync_report_finding(MEDSYNC_ERROR, "forked", MEDSYNC_NO_PLACE,
 						   medsync_hex(old->root, MEDSYNC_HASH_SIZE),
 						   medsync_hex(found, MEDSYNC_HASH_SIZE),

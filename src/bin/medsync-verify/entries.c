@@ -99,6 +99,7 @@ struct MedsyncStream
 	bool		state_differs;	/* and another root */
 	uint8		state_root[MEDSYNC_HASH_SIZE];
 	bool		log_differs;	/* the same, of a log that does not hold */
+	bool		signed_root_holds;	/* that of the stream's own checkpoint */
 
 	/* the block being read */
 	int64		count;			/* entries so far */
@@ -915,6 +916,8 @@ check_signed_root(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
 							   medsync_hex(root, MEDSYNC_HASH_SIZE),
 							   "The entries do not give the root that was signed for size " UINT64_FORMAT ".",
 							   checkpoint->size);
+	else
+		stream->signed_root_holds = true;
 }
 
 /* The stream's own checkpoint, if it has one. */
@@ -995,7 +998,10 @@ check_unannounced(MedsyncStream *stream)
 	}
 }
 
-/* The remembered checkpoint against the tree that was built from entries. */
+/*
+ * The remembered checkpoint against the tree that was built from entries.
+ * Where these are not what was signed it differs for that reason alone.
+ */
 static void
 check_state(MedsyncStream *stream)
 {
@@ -1003,7 +1009,8 @@ check_state(MedsyncStream *stream)
 	if (stream->log_leaves &&
 		medsync_state.checkpoint.size <= stream->log->checkpoint.size)
 		return;
-	if (stream->state_differs && !medsync_summary.ledger_damaged)
+	if (stream->state_differs &&
+		(stream->signed_root_holds || !medsync_summary.ledger_damaged))
 		medsync_checkpoint_forked(stream->state_root);
 }
 
