@@ -83,7 +83,7 @@ check_signer_keys(Verifier *verifier)
 {
 	List	   *announced = verifier->later;
 	int			malformed = 0;
-	List	   *signers = medsync_signer_keys(&malformed);
+	List	   *signers = medsync_signer_keys(verifier->snapshot, &malformed);
 	int			number = 0;
 	int			seen = 0;
 	ListCell   *cell;

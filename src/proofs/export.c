@@ -474,7 +474,7 @@ check_directory(Directory *directory, Export *export)
 		return;
 	}
 	if (!medsync_checkpoint_note_ours(note, strlen(note),
-									  medsync_signer_keys(NULL), &old))
+									  medsync_signer_keys(SnapshotSelf, NULL), &old))
 		not_ours(directory->path, "Its checkpoint is not signed by this log.");
 	if (!same_origin(&old, export->checkpoint.note))
 		not_ours(directory->path,

@@ -25,6 +25,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -93,14 +94,14 @@ medsync_signer_key_init(void)
 
 /* All verifier keys, oldest first; malformed rows are counted and left out. */
 List *
-medsync_signer_keys(int *malformed)
+medsync_signer_keys(Snapshot snapshot, int *malformed)
 {
 	Relation	heap = medsync_open("_signer_key", AccessShareLock);
 	List	   *result = NIL;
 	MedsyncScan scan;
 	HeapTuple	tuple;
 
-	medsync_scan_begin(&scan, heap, "_signer_key_pkey", SnapshotSelf, 0, NULL);
+	medsync_scan_begin(&scan, heap, "_signer_key_pkey", snapshot, 0, NULL);
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
 	{
 		MedsyncSignerKey *signer = palloc0(sizeof(MedsyncSignerKey));
@@ -161,7 +162,7 @@ void
 medsync_signer_store(const MedsyncVerifierKey *key, uint64 announced_by)
 {
 	Relation	heap = medsync_open("_signer_key", RowExclusiveLock);
-	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(NULL));
+	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
 	Datum		values[Natts_signer];
 	bool		isnull[Natts_signer] = {0};
 	StringInfoData text;
@@ -184,7 +185,7 @@ medsync_signer_store(const MedsyncVerifierKey *key, uint64 announced_by)
 Datum
 medsync_verifier_key(PG_FUNCTION_ARGS)
 {
-	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(NULL));
+	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
 	StringInfoData text;
 
 	if (last == NULL)
@@ -212,6 +213,7 @@ announce_signer(const MedsyncVerifierKey *key, const char *reason)
 	entry.detail = (const uint8 *) detail.data;
 	entry.detail_len = detail.len;
 	medsync_journal_add(&entry);
+	medsync_checkpoint_note_change();
 	medsync_signer_store(key,
 						 U64FromFullTransactionId(GetTopFullTransactionId()));
 }
@@ -274,7 +276,7 @@ medsync_rotate_signer_key(PG_FUNCTION_ARGS)
 	StringInfoData text;
 
 	check_can_change_signer("medsync.rotate_signer_key()");
-	last = medsync_signer_last(medsync_signer_keys(NULL));
+	last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
 	if (last == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -330,7 +332,8 @@ static char *
 next_origin(List *signers)
 {
 	const MedsyncSignerKey *first = signers ? linitial(signers) : NULL;
-	const char *base = first ? first->key.name : medsync_signer_default_origin();
+	char	   *base = pstrdup(first ? first->key.name :
+							   medsync_signer_default_origin());
 	uint8		ledger_id[MEDSYNC_ID_SIZE];
 	TimestampTz created_at;
 	MedsyncEra	era;
@@ -339,7 +342,10 @@ next_origin(List *signers)
 	int			i;
 
 	if (!medsync_ledger_read(ledger_id, &created_at))
-		return pstrdup(base);
+		return base;
+	/* with room for what follows */
+	base[pg_encoding_mbcliplen(PG_UTF8, base, strlen(base),
+							   MEDSYNC_ORIGIN_MAX - 16)] = '\0';
 	medsync_era_current(ledger_id, &era);
 	hex_encode((const char *) era.id, ERA_SHOWN, hex);
 	hex[2 * ERA_SHOWN] = '\0';
@@ -356,6 +362,8 @@ medsync_declare_era(PG_FUNCTION_ARGS)
 	char	   *reason;
 	char	   *origin;
 	List	   *signers;
+	MedsyncLastState state;
+	char	   *problem;
 	MedsyncSigningKey secret;
 	MedsyncVerifierKey key;
 	MedsyncKeyFileProblem fault;
@@ -372,7 +380,13 @@ medsync_declare_era(PG_FUNCTION_ARGS)
 				 errmsg("reason must be one line of 1 to %d bytes",
 						(int) REASON_MAX)));
 	check_can_change_signer("medsync.declare_era()");
-	signers = medsync_signer_keys(NULL);
+	signers = medsync_signer_keys(SnapshotSelf, NULL);
+	if (!medsync_last_read("", &state, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("nothing could be signed under a new name"),
+				 errdetail("%s", problem),
+				 errhint("Bring the file back from its backup; if there is none, remove it.")));
 	origin = PG_ARGISNULL(1) ? next_origin(signers) :
 		text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (!origin_valid(origin))
