@@ -50,7 +50,7 @@ ISOLATION_OPTS = --inputdir=test/isolation --load-extension=medsync --encoding=U
 PG_CPPFLAGS = -I$(srcdir)/src -DMEDSYNC_VERSION='"$(EXTVERSION)"' -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -Wno-unused-parameter
 SHLIB_LINK = -lcrypto -lcurl
-EXTRA_CLEAN = src/*.bc src/*/*.bc $(VERIFY) $(VERIFY_OBJS)
+EXTRA_CLEAN = src/*.bc src/*/*.bc test/fuzz/build $(VERIFY) $(VERIFY_OBJS)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)

@@ -295,7 +295,7 @@ CREATE FUNCTION other_value(type regtype, name text) RETURNS text LANGUAGE sql A
 		WHEN 'bytea' THEN format('CASE WHEN length(%1$I) > 0 THEN set_byte(%1$I, length(%1$I) / 2, get_byte(%1$I, length(%1$I) / 2) # 1) ELSE ''\x00'' END', name)
 		WHEN 'boolean' THEN format('NOT %I', name)
 		WHEN 'timestamp with time zone' THEN format('%I + interval ''1 microsecond''', name)
-		WHEN 'xid8' THEN format('((%I::text::bigint) + 1)::text::xid8', name)
+		WHEN 'xid8' THEN format('(coalesce(%I::text::bigint, 6) + 1)::text::xid8', name)
 		WHEN 'pg_snapshot' THEN format('regexp_replace(%1$I::text, ''^(\d+):(\d+):.*'', ''\1:'' || (pg_snapshot_xmax(%1$I)::text::bigint + 1) || '':'')::pg_snapshot', name)
 		WHEN 'text' THEN format('regexp_replace(%I, ''.'', ''~'')', name)
 		WHEN '"char"' THEN format('''x''')

@@ -265,7 +265,7 @@ if [ "$(how_many "$SOURCE"/test/tap/*.pl)" = 0 ]
 then
 	finish "none"
 else
-	prove tap $(( 600 * SCALE )) "${AS_USER[@]}" \
+	prove tap $(( 900 * SCALE )) "${AS_USER[@]}" \
 		env -u PGHOST -u PGPORT -u PGUSER \
 		"${MAKE[@]}" check-tap PROVE_FLAGS="--timer -j2"
 	broken=$(sed -n 's|^test/tap/\([^ ]*\)\.pl .*(Wstat: .*|\1|p' "$LOG/tap.log")

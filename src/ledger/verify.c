@@ -398,7 +398,7 @@ check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 	else if (entry->operation == MEDSYNC_OP_ERA)
 		check_era_entry(verifier, entry);
 	else if (entry->operation == MEDSYNC_OP_SIGNER && later_part != NULL)
-		later_part->entry(verifier, entry);
+		later_part->entry(verifier, item);
 	if (entry->table != 0)
 		table = medsync_verify_table(verifier, entry->table);
 	if (table == NULL || !table->in_scope || !verifier->keys_open)

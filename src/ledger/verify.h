@@ -96,7 +96,7 @@ typedef struct Verifier
  */
 typedef struct MedsyncVerifyPart
 {
-	void		(*entry) (Verifier *verifier, const MedsyncEntry *entry);
+	void		(*entry) (Verifier *verifier, const MedsyncWalkEntry *item);
 	void		(*finish) (void *verifier);
 } MedsyncVerifyPart;
 

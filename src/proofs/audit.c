@@ -35,16 +35,26 @@
 
 /* ---- verify() ---- */
 
+/* A key that a signer entry announced */
+typedef struct Announcement
+{
+	uint64		xid;
+	char	   *verifier_key;
+} Announcement;
+
 /* Called for each signer entry: its key must be in _signer_key. */
 static void
-note_announcement(Verifier *verifier, const MedsyncEntry *entry)
+note_announcement(Verifier *verifier, const MedsyncWalkEntry *item)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(verifier->context);
-	const char *text = (const char *) entry->detail;
-	const char *end = memchr(text, '\n', entry->detail_len);
-	size_t		len = end ? (size_t) (end - text) : (size_t) entry->detail_len;
+	Announcement *announcement = palloc(sizeof(Announcement));
+	const char *text = (const char *) item->entry->detail;
+	int			len = item->entry->detail_len;
+	const char *end = memchr(text, '\n', len);
 
-	verifier->later = lappend(verifier->later, pnstrdup(text, len));
+	announcement->xid = item->header->xid;
+	announcement->verifier_key = pnstrdup(text, end ? end - text : len);
+	verifier->later = lappend(verifier->later, announcement);
 	MemoryContextSwitchTo(oldcontext);
 }
 
@@ -55,52 +65,49 @@ report_signer(Verifier *verifier, int number, const char *detail)
 						  psprintf("key %d", number), detail);
 }
 
-/* Was this key announced as the nth, from 0? */
+/* Is this the key that the entry announced? */
 static bool
-is_announced(const MedsyncSignerKey *signer, List *announced, int nth)
+is_announced(const MedsyncSignerKey *signer, const Announcement *announcement)
 {
 	StringInfoData text;
 
-	if (nth < 0 || nth >= list_length(announced))
-		return false;
 	initStringInfo(&text);
 	medsync_vkey_write(&text, &signer->key);
-	return strcmp(text.data, list_nth(announced, nth)) == 0;
+	return signer->announced_by == announcement->xid &&
+		strcmp(text.data, announcement->verifier_key) == 0;
 }
 
-/*
- * All keys are announced by entries, in their order; but the first is not,
- * unless a name was declared before anything was signed.
- */
+/* All keys but a first one are announced by entries, in their order. */
 static List *
 check_signer_keys(Verifier *verifier)
 {
 	List	   *announced = verifier->later;
 	int			malformed = 0;
-	List	   *signers = medsync_signer_keys(&malformed);
+	List	   *signers = medsync_signer_keys(verifier->snapshot, &malformed);
 	int			number = 0;
-	int			first = 2;		/* number of the first that is announced */
+	int			seen = 0;
 	ListCell   *cell;
 
 	if (malformed > 0)
 		report_signer(verifier, 0, "A stored verifier key is malformed.");
-	if (signers != NIL && is_announced(linitial(signers), announced, 0))
-		first = 1;
 	foreach(cell, signers)
 	{
 		MedsyncSignerKey *signer = lfirst(cell);
 
-		number++;
-		if (signer->number != number)
+		if (signer->number != ++number)
 		{
 			report_signer(verifier, number, "A stored verifier key is missing.");
 			number = signer->number;
 		}
-		if (number != 1 && !is_announced(signer, announced, number - first))
+		if (number == 1 && signer->announced_by == 0)
+			continue;
+		if (seen >= list_length(announced) ||
+			!is_announced(signer, list_nth(announced, seen)))
 			report_signer(verifier, number,
 						  "The stored verifier key is not the one that a signer entry announced.");
+		seen++;
 	}
-	if (announced != NIL && number < list_length(announced) + first - 1)
+	if (seen < list_length(announced))
 		report_signer(verifier, number + 1,
 					  "A verifier key that a signer entry announced is missing.");
 	return signers;

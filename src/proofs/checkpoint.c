@@ -49,6 +49,7 @@
 #include "proofs/checkpoint.h"
 #include "proofs/signer.h"
 #include "proofs/tiles.h"
+#include "proofs/witness.h"
 
 /* Why a block cannot be signed, for people */
 typedef struct SignProblem
@@ -71,9 +72,14 @@ static struct
 {
 	bool		wanted;			/* sign this block before the commit */
 	int64		height;
+	bool		locked;			/* the lock of the last file is ours ... */
+	int			lock;			/* ... by this descriptor */
 	bool		signed_now;		/* the last file has it as a candidate */
 	MedsyncLastSignature signature;
 	bool		promote;		/* the next key becomes the only one */
+	uint8		old_key[MEDSYNC_ED25519_KEY_SIZE];
+	uint8		new_key[MEDSYNC_ED25519_KEY_SIZE];
+	bool		signer_changed; /* this transaction decides who signs */
 } pending;
 
 /*---- GUC variables ----*/
@@ -195,13 +201,19 @@ load_signer(Signer *signer, bool create, SignProblem *problem)
 	bool		usable;
 
 	memset(signer, 0, sizeof(Signer));
-	signer->known = medsync_signer_keys(NULL);
+	signer->known = medsync_signer_keys(SnapshotSelf, NULL);
 	last = medsync_signer_last(signer->known);
 	usable = medsync_signer_read(false, &signer->secrets[0], &fault);
 	if (!usable && create && last == NULL &&
 		fault.fault == MEDSYNC_KEY_FILE_MISSING)
 	{
-		medsync_signer_create(false);
+		if (!medsync_signer_try_create())
+		{
+			problem->detail = psprintf("Could not create signer key file \"%s\": %s.",
+									   medsync_signer_path(), strerror(errno));
+			problem->hint = "Set medsync.signer_key_file to a place where the server may create a file, and reload the configuration.";
+			return false;
+		}
 		usable = medsync_signer_read(false, &signer->secrets[0], &fault);
 	}
 	if (!usable)
@@ -262,53 +274,37 @@ ledger_size(void)
 	return last ? last->first_index + last->entry_count : 0;
 }
 
-/* The same without what our own transaction has sealed. */
-static int64
-committed_size(void)
-{
-	MedsyncBlock *last;
-
-	PushCopiedSnapshot(GetLatestSnapshot());
-	GetActiveSnapshot()->curcid = FirstCommandId;
-	last = medsync_block_last(GetActiveSnapshot());
-	PopActiveSnapshot();
-	return last ? last->first_index + last->entry_count : 0;
-}
-
 /*
  * May this database sign under its origin?  What was signed last must be a
  * part of our log, and signed by this database or by the one that it was
- * promoted from.  "last" is what the last file says, and "settled" whether its
- * candidate was committed.
+ * promoted from.
  */
 static bool
-may_sign(const char *origin, const MedsyncEra *era, MedsyncLastState *last,
-		 bool *settled, SignProblem *problem)
+may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
 {
 	static const char *const declare =
 		"If this database is to go on alone, call medsync.declare_era().";
 	MedsyncSignedCheckpoint stored;
-	const MedsyncLastSignature *signature = NULL;
+	MedsyncLastState last;
 	char	   *damage;
 	int64		size;
 
 	problem->hint = declare;
-	if (!medsync_last_read(origin, last, &damage))
+	if (!medsync_last_read(origin, &last, &damage))
 	{
 		problem->detail = damage;
-		problem->hint = "Bring the file back from its backup, or call medsync.declare_era().";
+		problem->hint = "Bring the file back from its backup; if there is none, remove it and call medsync.declare_era().";
 		return false;
 	}
 	size = ledger_size();
-	/* its transaction committed, and could not say so */
-	*settled = last->has_candidate &&
-		log_extends(&last->candidate, committed_size()) &&
-		(!last->has_signed || last->candidate.size >= last->last.size);
-	if (*settled)
-		signature = &last->candidate;
-	else if (last->has_signed)
-		signature = &last->last;
-	if (signature == NULL)
+	if (last.has_candidate && log_extends(&last.candidate, size) &&
+		(!last.has_signed || last.candidate.size >= last.last.size))
+	{
+		/* its transaction committed, and could not say so */
+		last.last = last.candidate;
+		last.has_signed = true;
+	}
+	if (!last.has_signed)
 	{
 		MedsyncNote note;
 		MedsyncCheckpoint checkpoint;
@@ -323,49 +319,82 @@ may_sign(const char *origin, const MedsyncEra *era, MedsyncLastState *last,
 								   origin, medsync_signer_path());
 		return false;
 	}
-	if (signature->era.system_identifier != era->system_identifier ||
-		signature->era.database != era->database)
+	if (last.last.era.system_identifier != era->system_identifier ||
+		last.last.era.database != era->database)
 	{
 		problem->detail = psprintf("The last checkpoint of \"%s\" was signed in another database.",
 								   origin);
 		return false;
 	}
-	if (!log_extends(signature, size))
+	if (!log_extends(&last.last, size))
 	{
 		problem->detail = psprintf("The last checkpoint of \"%s\" was signed at size " UINT64_FORMAT ", and the ledger here does not contain it.",
-								   origin, signature->size);
+								   origin, last.last.size);
 		return false;
 	}
 	return true;
 }
 
 /*
- * Remember a signature before it exists.  A candidate that was committed is
- * not forgotten for a new one, which may fail.
+ * Decide whether a signature may be made, and have the last file say so
+ * before there is one.  The caller holds its lock.
  */
 static bool
-remember_signature(const MedsyncLastSignature *signature, bool committed,
-				   MedsyncLastState *last, bool settled,
+announce_signature(const MedsyncLastSignature *signature, bool committed,
 				   SignProblem *problem)
 {
-	int			error = 0;
+	int			error;
 
-	if (settled)
-	{
-		error = medsync_last_write(&last->candidate, false, last);
-		last->last = last->candidate;
-		last->has_signed = true;
-		last->has_candidate = false;
-	}
+	if (!may_sign(signature->origin, &signature->era, problem))
+		return false;
+	problem->hint = NULL;
+	error = medsync_last_write(signature, !committed);
 	if (error == 0)
-		error = medsync_last_write(signature, !committed, last);
-	if (error == ESTALE)
-		problem->detail = psprintf("File \"%s.last\" was changed meanwhile, by another database or server that signs as \"%s\".",
-								   medsync_signer_path(), signature->origin);
-	else if (error != 0)
-		problem->detail = psprintf("Could not write file \"%s.last\": %s.",
-								   medsync_signer_path(), strerror(error));
-	return error == 0;
+		return true;
+	problem->detail = psprintf("Could not write file \"%s.last\": %s.",
+							   medsync_signer_path(), strerror(error));
+	problem->hint = "Call medsync.seal() again when it can be written.";
+	return false;
+}
+
+/*
+ * The same under the lock.  That of a block which is not committed is kept
+ * until the outcome of our transaction is written, see finish_signature().
+ */
+static bool
+announce_locked(const MedsyncLastSignature *signature, bool committed,
+				SignProblem *problem)
+{
+	volatile bool announced = false;
+	int			lock = medsync_last_lock();
+
+	if (lock < 0)
+	{
+		problem->detail = psprintf("Could not lock file \"%s.lock\": %s.",
+								   medsync_signer_path(), strerror(errno));
+		problem->hint = "Somebody else is signing: call medsync.seal() again.";
+		return false;
+	}
+	PG_TRY();
+	{
+		announced = announce_signature(signature, committed, problem);
+	}
+	PG_CATCH();
+	{
+		medsync_last_unlock(lock);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (announced && !committed)
+	{
+		pending.lock = lock;
+		pending.locked = true;
+		pending.signature = *signature;
+		pending.signed_now = true;
+	}
+	else
+		medsync_last_unlock(lock);
+	return announced;
 }
 
 /*
@@ -382,8 +411,6 @@ sign_block(const MedsyncBlock *block, bool committed,
 	MedsyncLastSignature signature = {0};
 	StringInfoData text;
 	StringInfoData note;
-	MedsyncLastState last;
-	bool		settled;
 	int			i;
 
 	problem->hint = NULL;
@@ -398,10 +425,7 @@ sign_block(const MedsyncBlock *block, bool committed,
 	strlcpy(signature.origin, signer.keys[0].name, sizeof(signature.origin));
 	signature.size = block->first_index + block->entry_count;
 	memcpy(signature.root, block->root, MEDSYNC_HASH_SIZE);
-
-	if (!may_sign(signature.origin, &signature.era, &last, &settled,
-				  problem) ||
-		!remember_signature(&signature, committed, &last, settled, problem))
+	if (!announce_locked(&signature, committed, problem))
 	{
 		wipe_signer(&signer);
 		return false;
@@ -423,13 +447,52 @@ sign_block(const MedsyncBlock *block, bool committed,
 	memcpy(result->root, block->root, MEDSYNC_HASH_SIZE);
 	result->note = note.data;
 	result->unstored = true;
-	pending.promote = signer.count == 2;
-	if (!committed)
-	{
-		pending.signature = signature;
-		pending.signed_now = true;
-	}
+
+	/* not before a note that both have signed tells of the new one */
+	pending.promote = signer.count == 2 &&
+		medsync_xid_finished(&block->xids,
+							 medsync_signer_last(signer.known)->announced_by);
+	memcpy(pending.old_key, signer.keys[0].public_key,
+		   MEDSYNC_ED25519_KEY_SIZE);
+	memcpy(pending.new_key, signer.keys[1].public_key,
+		   MEDSYNC_ED25519_KEY_SIZE);
 	return true;
+}
+
+/*
+ * A stored note is about to be given out.  If the last file has it, or a
+ * newer one that our log contains, as a candidate only, because its
+ * transaction could not say that it had committed, the file says so from
+ * now on.  False if the file tells of another past than ours.
+ */
+static bool
+confirm_signed(const char *origin)
+{
+	MedsyncLastState state;
+	char	   *damage;
+	int64		size;
+	int			lock;
+
+	if (RecoveryInProgress() || !medsync_last_read(origin, &state, &damage))
+		return true;
+	size = ledger_size();
+	if (state.has_signed && state.last.size <= (uint64) size &&
+		!log_extends(&state.last, size))
+		return false;
+	if (!state.has_candidate || !log_extends(&state.candidate, size) ||
+		(state.has_signed && state.last.size >= state.candidate.size))
+		return true;
+	lock = medsync_last_lock();
+	if (lock < 0)
+		return false;			/* not decided: it may be in its commit */
+	/* what is in our log is what it is, whoever else has signed meanwhile */
+	if (medsync_last_read(origin, &state, &damage) && state.has_candidate &&
+		(!state.has_signed || state.last.size < state.candidate.size))
+		(void) medsync_last_write(&state.candidate, false);
+	medsync_last_unlock(lock);
+	return medsync_last_read(origin, &state, &damage) &&
+		state.has_signed &&
+		(state.last.size > (uint64) size || log_extends(&state.last, size));
 }
 
 /*
@@ -444,9 +507,7 @@ medsync_checkpoint_ready(const char **detail, const char **hint)
 	SignProblem problem = {NULL, NULL};
 	MedsyncKeyFileProblem fault;
 	MedsyncEra	era;
-	MedsyncLastState last;
 	Signer		signer;
-	bool		settled;
 	bool		ready;
 
 	if (!medsync_ledger_read(ledger_id, &created_at))
@@ -456,12 +517,12 @@ medsync_checkpoint_ready(const char **detail, const char **hint)
 	{
 		wipe_signer(&signer);
 		medsync_era_current(ledger_id, &era);
-		ready = may_sign(signer.keys[0].name, &era, &last, &settled,
-						 &problem);
+		ready = may_sign(signer.keys[0].name, &era, &problem);
 	}
 	else if (signer.known == NIL &&
 			 !medsync_signer_read(false, &signer.secrets[0], &fault) &&
-			 fault.fault == MEDSYNC_KEY_FILE_MISSING)
+			 fault.fault == MEDSYNC_KEY_FILE_MISSING &&
+			 medsync_signer_directory_writable())
 		ready = true;
 	*detail = problem.detail;
 	*hint = problem.hint;
@@ -477,7 +538,7 @@ medsync_checkpoint_contradiction(uint64 *size)
 {
 	uint8		ledger_id[MEDSYNC_ID_SIZE];
 	TimestampTz created_at;
-	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(NULL));
+	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
 	MedsyncLastState state;
 	MedsyncEra	era;
 	char	   *problem;
@@ -520,7 +581,7 @@ store_first_key(const MedsyncSignedCheckpoint *checkpoint)
 	medsync_vkey_make(&key, pnstrdup(text.origin, text.origin_len),
 					  MEDSYNC_SIGNATURE_ED25519, secret.public_key);
 	medsync_cleanse(&secret, sizeof(secret));
-	medsync_signer_store(&key);
+	medsync_signer_store(&key, 0);
 }
 
 static void
@@ -552,7 +613,7 @@ store_note(const MedsyncSignedCheckpoint *checkpoint, bool wait)
 		medsync_ledger_lock(MEDSYNC_LOCK_SIGN);
 	else if (!medsync_ledger_try_lock(MEDSYNC_LOCK_SIGN))
 		return false;
-	if (medsync_signer_keys(NULL) == NIL)
+	if (medsync_signer_keys(SnapshotSelf, NULL) == NIL)
 	{
 		store_first_key(checkpoint);
 		insert_note(checkpoint);
@@ -561,6 +622,8 @@ store_note(const MedsyncSignedCheckpoint *checkpoint, bool wait)
 	InitDirtySnapshot(dirty);
 	if (medsync_checkpoint_note(checkpoint->height, &dirty) == NULL)
 		insert_note(checkpoint);
+	else
+		pending.promote = false;	/* the note may never be */
 	medsync_ledger_unlock(MEDSYNC_LOCK_SIGN);
 	return true;
 }
@@ -590,6 +653,7 @@ complete_stored(MedsyncSignedCheckpoint *checkpoint)
 						checkpoint->height),
 				 errhint("Run medsync.verify() to see what was changed.")));
 	checkpoint->size = (int64) text.size;
+	checkpoint->origin = pnstrdup(text.origin, text.origin_len);
 	memcpy(checkpoint->root, text.root, MEDSYNC_HASH_SIZE);
 }
 
@@ -611,6 +675,11 @@ medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint)
 				 errmsg("cannot give out a checkpoint in a transaction that has sealed"),
 				 errdetail("The block is not on the disk before the transaction has committed."),
 				 errhint("Commit after medsync.seal(), then go on.")));
+	if (pending.signer_changed)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot give out a checkpoint in a transaction that has changed who signs"),
+				 errhint("Commit first.")));
 	memset(checkpoint, 0, sizeof(MedsyncSignedCheckpoint));
 	last = medsync_block_last(SnapshotSelf);
 	if (last == NULL)
@@ -636,32 +705,41 @@ medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint)
 				 errdetail("%s", problem.detail),
 				 problem.hint ? errhint("%s", problem.hint) : 0));
 	complete_stored(checkpoint);
+	if (!confirm_signed(checkpoint->origin))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the stored checkpoint cannot be given out"),
+				 errdetail("File \"%s.last\" does not say that it was signed, or tells of another past of \"%s\".",
+						   medsync_signer_path(), checkpoint->origin)));
 }
 
-/* Append a stored line, if with it the note is still one. */
-static void
-append_cosignature(StringInfo note, const char *line)
+static bool
+is_named(List *names, const char *name)
 {
-	int			len = note->len;
-	MedsyncNote parsed;
+	ListCell   *cell;
 
-	appendStringInfo(note, "%s\n", line);
-	if (medsync_note_parse(note->data, note->len, &parsed))
-		return;
-	note->len = len;
-	note->data[len] = '\0';
+	foreach(cell, names)
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	return false;
 }
 
-/* The note with the lines of those who cosigned it; palloc'd. */
+/*
+ * The note with the lines of those who cosigned it, as view checkpoint shows
+ * it: a stored line that does not verify would spoil the whole note.
+ */
 char *
 medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint)
 {
 	Relation	heap = medsync_open("_cosignature", AccessShareLock);
+	MedsyncWitnessCount count;
 	StringInfoData note;
 	MedsyncScan scan;
 	ScanKeyData key;
 	HeapTuple	tuple;
 
+	medsync_witness_count(checkpoint->height, checkpoint->note,
+						  strlen(checkpoint->note), SnapshotSelf, &count);
 	initStringInfo(&note);
 	appendStringInfoString(&note, checkpoint->note);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
@@ -670,12 +748,16 @@ medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint)
 					   &key);
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
 	{
-		bool		isnull;
-		Datum		line = heap_getattr(tuple, Anum_cosignature_line,
-										RelationGetDescr(heap), &isnull);
+		Datum		values[Natts_cosignature];
+		bool		isnull[Natts_cosignature];
 
-		if (!isnull)
-			append_cosignature(&note, TextDatumGetCString(line));
+		heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
+		if (!isnull[Anum_cosignature_witness - 1] &&
+			!isnull[Anum_cosignature_line - 1] &&
+			is_named(count.cosigned,
+					 TextDatumGetCString(values[Anum_cosignature_witness - 1])))
+			appendStringInfo(&note, "%s\n",
+							 TextDatumGetCString(values[Anum_cosignature_line - 1]));
 	}
 	medsync_scan_end(&scan);
 	table_close(heap, AccessShareLock);
@@ -687,7 +769,14 @@ static void
 sealed_by_hand(const MedsyncBlock *last)
 {
 	if (medsync_checkpoint_note(last->height, SnapshotSelf) != NULL)
+	{
+		const MedsyncSignerKey *signer =
+			medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
+
+		if (signer != NULL)
+			(void) confirm_signed(signer->key.name);
 		return;
+	}
 	pending.wanted = true;
 	pending.height = last->height;
 }
@@ -724,14 +813,26 @@ sign_before_commit(void)
 	PopActiveSnapshot();
 }
 
+/* The key of a rotation becomes the only one, under the lock of the file. */
+static void
+promote_key(void)
+{
+	int			lock = pending.locked ? pending.lock : medsync_last_lock();
+
+	if (lock < 0)
+		return;					/* the next note is by both keys again */
+	(void) medsync_signer_promote(pending.old_key, pending.new_key);
+	if (!pending.locked)
+		medsync_last_unlock(lock);
+}
+
 /* The transaction has committed: say so in the last file. */
 static void
 finish_signature(void)
 {
 	if (pending.signed_now)
 	{
-		int			error = medsync_last_write(&pending.signature, false,
-												   NULL);
+		int			error = medsync_last_write(&pending.signature, false);
 
 		if (error != 0)
 			ereport(WARNING,
@@ -739,7 +840,23 @@ finish_signature(void)
 							medsync_signer_path(), strerror(error))));
 	}
 	if (pending.promote)
-		(void) medsync_signer_promote();
+		promote_key();
+}
+
+/* Forget what was to be done, and let others sign. */
+static void
+reset_pending(void)
+{
+	if (pending.locked)
+		medsync_last_unlock(pending.lock);
+	memset(&pending, 0, sizeof(pending));
+}
+
+/* A key or name is being announced: nothing is signed by it before the commit. */
+void
+medsync_checkpoint_note_change(void)
+{
+	pending.signer_changed = true;
 }
 
 static void
@@ -753,11 +870,11 @@ checkpoint_xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 			finish_signature();
-			memset(&pending, 0, sizeof(pending));
+			reset_pending();
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			memset(&pending, 0, sizeof(pending));
+			reset_pending();
 			break;
 		default:
 			break;

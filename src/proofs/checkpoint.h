@@ -34,6 +34,7 @@ typedef struct MedsyncSignerKey
 {
 	int32		number;
 	MedsyncVerifierKey key;
+	uint64		announced_by;	/* xid of its signer entry; 0: it has none */
 } MedsyncSignerKey;
 
 /* A block and the note that signs it, without cosignatures */
@@ -43,6 +44,7 @@ typedef struct MedsyncSignedCheckpoint
 	int64		size;
 	uint8		root[MEDSYNC_HASH_SIZE];
 	char	   *note;
+	char	   *origin;			/* of a stored one */
 	bool		unstored;		/* signed just now: see medsync_checkpoint_store() */
 } MedsyncSignedCheckpoint;
 
@@ -52,10 +54,11 @@ extern void medsync_signer_key_init(void);
 extern void medsync_checkpoint_init(void);
 extern void medsync_audit_init(void);
 
-extern List *medsync_signer_keys(int *malformed);
+extern List *medsync_signer_keys(Snapshot snapshot, int *malformed);
 extern const MedsyncSignerKey *medsync_signer_last(List *signers);
 extern char *medsync_signer_default_origin(void);
-extern void medsync_signer_store(const MedsyncVerifierKey *key);
+extern void medsync_signer_store(const MedsyncVerifierKey *key,
+								 uint64 announced_by);
 
 extern char *medsync_checkpoint_note(int64 height, Snapshot snapshot);
 extern bool medsync_checkpoint_note_ours(const char *note, size_t len,
@@ -66,6 +69,7 @@ extern bool medsync_checkpoint_stored(Snapshot snapshot,
 extern void medsync_checkpoint_latest(MedsyncSignedCheckpoint *checkpoint);
 extern bool medsync_checkpoint_ready(const char **detail, const char **hint);
 extern const char *medsync_checkpoint_contradiction(uint64 *size);
+extern void medsync_checkpoint_note_change(void);
 extern void medsync_checkpoint_store(const MedsyncSignedCheckpoint *checkpoint);
 extern char *medsync_checkpoint_full_note(const MedsyncSignedCheckpoint *checkpoint);
 

@@ -5,12 +5,14 @@
 CREATE TABLE medsync._signer_key (
 	number pg_catalog.int4 NOT NULL,
 	verifier_key pg_catalog.text NOT NULL,
+	announced_by pg_catalog.xid8,
 	CONSTRAINT _signer_key_pkey PRIMARY KEY (number)
 );
 REVOKE ALL ON TABLE medsync._signer_key FROM PUBLIC;
-COMMENT ON TABLE medsync._signer_key IS 'The keys that signed checkpoints, in the order of their use; all but the first are announced by signer entries';
+COMMENT ON TABLE medsync._signer_key IS 'The keys that signed checkpoints, in the order of their use';
 COMMENT ON COLUMN medsync._signer_key.number IS 'From 1';
 COMMENT ON COLUMN medsync._signer_key.verifier_key IS 'C2SP verifier key; its name is the origin';
+COMMENT ON COLUMN medsync._signer_key.announced_by IS 'The transaction of its signer entry; null for a first key, which has none';
 SELECT pg_catalog.pg_extension_config_dump('medsync._signer_key', '');
 
 CREATE TABLE medsync._checkpoint (

@@ -17,12 +17,18 @@
  *		candidate <the same>
  *
  * with hexadecimal ids and base64 roots.  "candidate" is what a transaction
- * signed that had not committed yet: if its block is in the log, it was
- * signed; if not, the signature was rolled back with it and never left.
- * A size never goes down.  The file is written anew, flushed, and renamed
- * into place, under flock on <signer key>.lock, since all databases of the
- * server, and clusters that share a key file, write it.  Whoever cannot get
- * that lock within some seconds gives up: nothing here may hang a commit.
+ * signed that had not committed yet.  If its block is in the log, it was
+ * signed; if not, it was rolled back, and never left: a note is given out
+ * only when the file says "signed", by the committing transaction itself or
+ * by whoever is about to give the note out.  A size never goes down.
+ *
+ * All databases of the server, and clusters that share a key file, sign
+ * under flock on <signer key>.lock, from before the file is read until the
+ * outcome is written, which for seal() is after its commit.  So nobody ever
+ * decides by a candidate that is still undecided.  The lock ends with its
+ * process.  Whoever cannot get it within some seconds gives up: nothing here
+ * may hang a commit.  The file is written anew, flushed, and renamed into
+ * place.
  *
  * medsync_last_write() and medsync_signer_promote() raise no error, so that
  * they can be called after a commit.
@@ -114,6 +120,24 @@ medsync_signer_read(bool next, MedsyncSigningKey *key,
 	return true;
 }
 
+/* Make the file unless it is there; false sets errno. */
+bool
+medsync_signer_try_create(void)
+{
+	return medsync_key_file_try_create(&signer_key_kind,
+									   medsync_signer_path());
+}
+
+/* Could the file be made? */
+bool
+medsync_signer_directory_writable(void)
+{
+	char	   *directory = pstrdup(medsync_signer_path());
+
+	get_parent_directory(directory);
+	return access(directory, W_OK | X_OK) == 0;
+}
+
 /* Make the file, or the one of a rotation, unless it is there. */
 void
 medsync_signer_create(bool next)
@@ -150,20 +174,6 @@ flush_directory(const char *path)
 		(void) pg_fsync(fd);
 		close(fd);
 	}
-}
-
-/* The key of a rotation takes the place of the old one, which is gone. */
-bool
-medsync_signer_promote(void)
-{
-	char		path[MAXPGPATH];
-	char		next[MAXPGPATH];
-
-	if (!plain_path(path, "") || !plain_path(next, ".next") ||
-		rename(next, path) != 0)
-		return false;
-	flush_directory(path);
-	return true;
 }
 
 /*
@@ -248,9 +258,9 @@ write_plain_file(const char *path, const char *temporary,
 	return save_errno;
 }
 
-/* Take the lock that all writers of the file take; -1 with errno set. */
-static int
-lock_last(void)
+/* Take the lock under which everybody signs; -1 with errno set. */
+int
+medsync_last_lock(void)
 {
 	char		path[MAXPGPATH];
 	int			fd;
@@ -280,6 +290,45 @@ lock_last(void)
 		return -1;
 	}
 	return fd;
+}
+
+/* Does a key file hold this key? */
+static bool
+holds_key(bool next, const uint8 *public_key)
+{
+	MedsyncSigningKey key;
+	MedsyncKeyFileProblem fault;
+	bool		same;
+
+	if (!medsync_signer_read(next, &key, &fault))
+		return false;
+	same = memcmp(key.public_key, public_key, MEDSYNC_ED25519_KEY_SIZE) == 0;
+	medsync_cleanse(&key, sizeof(key));
+	return same;
+}
+
+/*
+ * The key of a rotation takes the place of the old one, which is gone; if
+ * the files still hold the two that signed.  The caller holds the lock.
+ */
+bool
+medsync_signer_promote(const uint8 *old_key, const uint8 *new_key)
+{
+	char		path[MAXPGPATH];
+	char		next[MAXPGPATH];
+
+	if (!holds_key(false, old_key) || !holds_key(true, new_key) ||
+		!plain_path(path, "") || !plain_path(next, ".next") ||
+		rename(next, path) != 0)
+		return false;
+	flush_directory(path);
+	return true;
+}
+
+void
+medsync_last_unlock(int lock)
+{
+	close(lock);
 }
 
 /* One line of the file, with its newline; 0 if it would not fit. */
@@ -432,26 +481,13 @@ medsync_last_read(const char *origin, MedsyncLastState *state, char **problem)
 	return sound;
 }
 
-/* Is a line this one? */
-static bool
-is_line(const char *line, size_t len, const MedsyncLastSignature *signature,
-		bool candidate)
-{
-	char		expected[LINE_MAX_SIZE];
-
-	return write_line(expected, signature, candidate) == (int) len + 1 &&
-		memcmp(expected, line, len) == 0;
-}
-
 /*
  * Remember a signature: as a candidate beside what was signed, or as signed,
- * which takes the candidate away.  "seen", if given, is what the caller has
- * read of the origin; ESTALE says that somebody has written since.  Raises no
- * error; the result is an errno.
+ * which takes a candidate of no larger size away.  The caller holds the lock.
+ * Raises no error; the result is an errno.
  */
 int
-medsync_last_write(const MedsyncLastSignature *signature, bool candidate,
-				   const MedsyncLastState *seen)
+medsync_last_write(const MedsyncLastSignature *signature, bool candidate)
 {
 	char		path[MAXPGPATH];
 	char		temporary[MAXPGPATH];
@@ -462,23 +498,17 @@ medsync_last_write(const MedsyncLastSignature *signature, bool candidate,
 	const char *line;
 	size_t		old_len;
 	size_t		len;
-	int			expected = seen ? seen->has_signed + seen->has_candidate : 0;
 	int			error;
-	int			lock;
 
 	if (new_len == 0 || !plain_path(path, ".last") ||
 		!plain_path(temporary, ".last.tmp"))
 		return ENAMETOOLONG;
-	lock = lock_last();
-	if (lock < 0)
-		return errno;
 	error = read_plain_file(path, &contents);
 	old_len = contents ? strlen(contents) : 0;
 	if (error != 0 ||
 		(result = malloc(old_len + sizeof(LAST_HEADER) + new_len)) == NULL)
 	{
 		free(contents);
-		close(lock);
 		return error ? error : ENOMEM;
 	}
 	memcpy(result, LAST_HEADER, len = strlen(LAST_HEADER));
@@ -498,15 +528,10 @@ medsync_last_write(const MedsyncLastSignature *signature, bool candidate,
 			MedsyncLastSignature old;
 			bool		old_candidate;
 
-			expected--;
 			if (!parse_line(line, line_len, &old_candidate, &old))
 				error = EINVAL;
-			else if (seen &&
-					 !is_line(line, line_len, old_candidate ?
-							  &seen->candidate : &seen->last, old_candidate))
-				error = ESTALE;
 			else if (old_candidate)
-				keep = false;
+				keep = !candidate && old.size > signature->size;
 			else if (!candidate)
 			{
 				/* what was signed stays signed: a size never goes down */
@@ -523,14 +548,11 @@ medsync_last_write(const MedsyncLastSignature *signature, bool candidate,
 		}
 		line = end ? end + 1 : NULL;
 	}
-	if (error == 0 && seen && expected != 0)
-		error = ESTALE;
 	memcpy(result + len, new_line, new_len);
 	len += new_len;
 	if (error == 0)
 		error = write_plain_file(path, temporary, result, len);
 	free(contents);
 	free(result);
-	close(lock);
 	return error;
 }

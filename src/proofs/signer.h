@@ -41,13 +41,17 @@ extern const char *medsync_signer_path(void);
 extern char *medsync_signer_text(const MedsyncKeyFileProblem *problem);
 extern bool medsync_signer_read(bool next, MedsyncSigningKey *key,
 								MedsyncKeyFileProblem *problem);
+extern bool medsync_signer_try_create(void);
+extern bool medsync_signer_directory_writable(void);
 extern void medsync_signer_create(bool next);
-extern bool medsync_signer_promote(void);
+extern bool medsync_signer_promote(const uint8 *old_key,
+								   const uint8 *new_key);
 
+extern int	medsync_last_lock(void);
+extern void medsync_last_unlock(int lock);
 extern bool medsync_last_read(const char *origin, MedsyncLastState *state,
 							  char **problem);
 extern int	medsync_last_write(const MedsyncLastSignature *signature,
-							   bool candidate,
-							   const MedsyncLastState *seen);
+							   bool candidate);
 
 #endif							/* MEDSYNC_SIGNER_H */

@@ -5,11 +5,11 @@
  *
  * _signer_key has the verifier keys in the order of their use; a key's name
  * is the origin.  The first is written with the first note (checkpoint.c).
- * Each later one comes with a "signer" entry in the same transaction, so
- * that the log itself tells of the change: rotate_signer_key() keeps the
+ * Any other comes with a "signer" entry in the same transaction, whose id it
+ * keeps, so that the log itself tells of the change: rotate_signer_key() keeps the
  * name and takes another key, declare_era() keeps the key and takes another
- * name.  The new key's file stands beside the old one until the first note
- * is signed by both (signer.c).
+ * name.  The new key's file stands beside the old one until a note that
+ * covers the signer entry is signed by both (signer.c).
  *
  * Rows are written under the sign lock, held to the end of the transaction,
  * and never changed.  A rollback leaves at most a key file that the next
@@ -25,11 +25,13 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/xid8.h"
 
 #include "common/catalog.h"
 #include "common/errors.h"
@@ -37,13 +39,15 @@
 #include "proofs/checkpoint.h"
 #include "proofs/signer.h"
 
+#define ERA_SHOWN	4			/* bytes of an era's id in a name */
 #define REASON_MAX	(MEDSYNC_DETAIL_MAX - 1 - MEDSYNC_ORIGIN_MAX - 54)
 
 enum
 {
 	Anum_signer_number = 1,
 	Anum_signer_verifier_key,
-	Natts_signer = 2
+	Anum_signer_announced_by,
+	Natts_signer = 3
 };
 
 /*---- GUC variables ----*/
@@ -90,14 +94,14 @@ medsync_signer_key_init(void)
 
 /* All verifier keys, oldest first; malformed rows are counted and left out. */
 List *
-medsync_signer_keys(int *malformed)
+medsync_signer_keys(Snapshot snapshot, int *malformed)
 {
 	Relation	heap = medsync_open("_signer_key", AccessShareLock);
 	List	   *result = NIL;
 	MedsyncScan scan;
 	HeapTuple	tuple;
 
-	medsync_scan_begin(&scan, heap, "_signer_key_pkey", SnapshotSelf, 0, NULL);
+	medsync_scan_begin(&scan, heap, "_signer_key_pkey", snapshot, 0, NULL);
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
 	{
 		MedsyncSignerKey *signer = palloc0(sizeof(MedsyncSignerKey));
@@ -107,6 +111,14 @@ medsync_signer_keys(int *malformed)
 
 		heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
 		signer->number = DatumGetInt32(values[Anum_signer_number - 1]);
+		if (!isnull[Anum_signer_announced_by - 1])
+		{
+			signer->announced_by =
+				U64FromFullTransactionId(DatumGetFullTransactionId(values[Anum_signer_announced_by - 1]));
+			/* no transaction has that id, so it is not what we wrote */
+			if (signer->announced_by == 0)
+				signer->announced_by = PG_UINT64_MAX;
+		}
 		stored = isnull[Anum_signer_verifier_key - 1] ? NULL :
 			DatumGetTextPP(values[Anum_signer_verifier_key - 1]);
 		if (stored != NULL &&
@@ -147,10 +159,10 @@ medsync_signer_default_origin(void)
 
 /* Store a verifier key under the next number; the caller holds the sign lock. */
 void
-medsync_signer_store(const MedsyncVerifierKey *key)
+medsync_signer_store(const MedsyncVerifierKey *key, uint64 announced_by)
 {
 	Relation	heap = medsync_open("_signer_key", RowExclusiveLock);
-	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(NULL));
+	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
 	Datum		values[Natts_signer];
 	bool		isnull[Natts_signer] = {0};
 	StringInfoData text;
@@ -160,6 +172,9 @@ medsync_signer_store(const MedsyncVerifierKey *key)
 	values[Anum_signer_number - 1] =
 		Int32GetDatum(last ? last->number + 1 : 1);
 	values[Anum_signer_verifier_key - 1] = CStringGetTextDatum(text.data);
+	isnull[Anum_signer_announced_by - 1] = announced_by == 0;
+	values[Anum_signer_announced_by - 1] =
+		FullTransactionIdGetDatum(FullTransactionIdFromU64(announced_by));
 	CatalogTupleInsert(heap, heap_form_tuple(RelationGetDescr(heap), values,
 											 isnull));
 	table_close(heap, RowExclusiveLock);
@@ -170,7 +185,7 @@ medsync_signer_store(const MedsyncVerifierKey *key)
 Datum
 medsync_verifier_key(PG_FUNCTION_ARGS)
 {
-	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(NULL));
+	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
 	StringInfoData text;
 
 	if (last == NULL)
@@ -198,7 +213,9 @@ announce_signer(const MedsyncVerifierKey *key, const char *reason)
 	entry.detail = (const uint8 *) detail.data;
 	entry.detail_len = detail.len;
 	medsync_journal_add(&entry);
-	medsync_signer_store(key);
+	medsync_checkpoint_note_change();
+	medsync_signer_store(key,
+						 U64FromFullTransactionId(GetTopFullTransactionId()));
 }
 
 static void
@@ -259,7 +276,7 @@ medsync_rotate_signer_key(PG_FUNCTION_ARGS)
 	StringInfoData text;
 
 	check_can_change_signer("medsync.rotate_signer_key()");
-	last = medsync_signer_last(medsync_signer_keys(NULL));
+	last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
 	if (last == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -286,36 +303,56 @@ medsync_rotate_signer_key(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
 }
 
-/* Did this ledger, or one that shares the key file, sign under a name? */
+/* Did this ledger ever sign under a name? */
 static bool
 origin_used(List *signers, const char *origin)
 {
-	MedsyncLastState state;
-	char	   *problem;
 	ListCell   *cell;
 
 	foreach(cell, signers)
 		if (strcmp(((MedsyncSignerKey *) lfirst(cell))->key.name, origin) == 0)
 			return true;
-	return medsync_last_read(origin, &state, &problem) &&
-		(state.has_signed || state.has_candidate);
+	return false;
 }
 
-/* The first free of NAME/2, NAME/3 ... */
+/* Was anything ever signed under a name, here or by another database? */
+static bool
+origin_taken(List *signers, const char *origin)
+{
+	MedsyncLastState state;
+	char	   *problem;
+
+	return origin_used(signers, origin) ||
+		(medsync_last_read(origin, &state, &problem) &&
+		 (state.has_signed || state.has_candidate));
+}
+
+/* A name that nobody else should take: the first one's, and the era's id. */
 static char *
 next_origin(List *signers)
 {
 	const MedsyncSignerKey *first = signers ? linitial(signers) : NULL;
-	char	   *base = first ? pstrdup(first->key.name) : medsync_signer_default_origin();
+	char	   *base = pstrdup(first ? first->key.name :
+							   medsync_signer_default_origin());
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+	MedsyncEra	era;
+	char		hex[2 * ERA_SHOWN + 1];
+	char	   *origin;
 	int			i;
 
-	for (i = 2;; i++)
-	{
-		char	   *origin = psprintf("%s/%d", base, i);
-
-		if (!origin_used(signers, origin))
-			return origin;
-	}
+	if (!medsync_ledger_read(ledger_id, &created_at))
+		return base;
+	/* with room for what follows */
+	base[pg_encoding_mbcliplen(PG_UTF8, base, strlen(base),
+							   MEDSYNC_ORIGIN_MAX - 16)] = '\0';
+	medsync_era_current(ledger_id, &era);
+	hex_encode((const char *) era.id, ERA_SHOWN, hex);
+	hex[2 * ERA_SHOWN] = '\0';
+	origin = psprintf("%s/%s", base, hex);
+	for (i = 2; origin_taken(signers, origin); i++)
+		origin = psprintf("%s/%s-%d", base, hex, i);
+	return origin;
 }
 
 /* medsync.declare_era(reason, origin) */
@@ -325,6 +362,8 @@ medsync_declare_era(PG_FUNCTION_ARGS)
 	char	   *reason;
 	char	   *origin;
 	List	   *signers;
+	MedsyncLastState state;
+	char	   *problem;
 	MedsyncSigningKey secret;
 	MedsyncVerifierKey key;
 	MedsyncKeyFileProblem fault;
@@ -341,7 +380,13 @@ medsync_declare_era(PG_FUNCTION_ARGS)
 				 errmsg("reason must be one line of 1 to %d bytes",
 						(int) REASON_MAX)));
 	check_can_change_signer("medsync.declare_era()");
-	signers = medsync_signer_keys(NULL);
+	signers = medsync_signer_keys(SnapshotSelf, NULL);
+	if (!medsync_last_read("", &state, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("nothing could be signed under a new name"),
+				 errdetail("%s", problem),
+				 errhint("Bring the file back from its backup; if there is none, remove it.")));
 	origin = PG_ARGISNULL(1) ? next_origin(signers) :
 		text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (!origin_valid(origin))
@@ -350,7 +395,7 @@ medsync_declare_era(PG_FUNCTION_ARGS)
 				 errmsg("invalid origin \"%s\"", origin),
 				 errdetail("An origin has 1 to %d bytes, without spaces, control characters and plus signs.",
 						   MEDSYNC_ORIGIN_MAX)));
-	if (origin_used(signers, origin))
+	if (origin_taken(signers, origin))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("origin \"%s\" has been used", origin),

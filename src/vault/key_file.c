@@ -257,10 +257,11 @@ write_file(const char *path, const char *contents, size_t len)
 
 /*
  * Make a file of this kind with a new secret, unless there is one.  On
- * return the file is durable, whoever made it, but was not checked.
+ * success the file is durable, whoever made it, but was not checked; else
+ * errno says why it could not be made.
  */
-void
-medsync_key_file_create(const MedsyncKeyFile *kind, const char *path)
+bool
+medsync_key_file_try_create(const MedsyncKeyFile *kind, const char *path)
 {
 	size_t		prefix_len = strlen(kind->prefix);
 	size_t		size = file_size(kind);
@@ -295,19 +296,25 @@ medsync_key_file_create(const MedsyncKeyFile *kind, const char *path)
 			done = link(temporary, path) == 0 || errno == EEXIST;
 		save_errno = errno;
 		(void) unlink(temporary);
+		errno = save_errno;
 		if (!done)
-		{
-			errno = save_errno;
-			ereport(ERROR,
-					(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
-					 errmsg("could not create %s \"%s\": %m", kind->noun, path),
-					 errhint("%s", kind->hint)));
-		}
+			return false;
 	}
 
 	/*
 	 * The link must be durable before anything that needs the key can
 	 * commit, also when another backend made it a moment ago.
 	 */
-	(void) fsync_fname_ext(directory, true, true, ERROR);
+	return fsync_fname_ext(directory, true, true, LOG) == 0;
+}
+
+/* The same; what goes wrong is an error. */
+void
+medsync_key_file_create(const MedsyncKeyFile *kind, const char *path)
+{
+	if (!medsync_key_file_try_create(kind, path))
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
+				 errmsg("could not create %s \"%s\": %m", kind->noun, path),
+				 errhint("%s", kind->hint)));
 }

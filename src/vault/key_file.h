@@ -40,6 +40,8 @@ typedef struct MedsyncKeyFileProblem
 extern const char *medsync_key_file_path(const char *setting);
 extern bool medsync_key_file_read(const MedsyncKeyFile *kind, const char *path,
 								  uint8 *secret, MedsyncKeyFileProblem *problem);
+extern bool medsync_key_file_try_create(const MedsyncKeyFile *kind,
+										const char *path);
 extern void medsync_key_file_create(const MedsyncKeyFile *kind,
 									const char *path);
 extern char *medsync_key_file_text(const MedsyncKeyFile *kind, const char *path,

@@ -1015,7 +1015,10 @@ class Bench:
                         size, private)
         for title, arguments in (
                 ("medsync-verify log", ["log", log]),
-                ("medsync-verify entries", ["entries", file, "--log", log])):
+                ("medsync-verify entries", ["entries", file, "--log", log]),
+                ("medsync-verify live", [
+                    "live", f"{table.cluster.where} dbname={table.name} "
+                    "user=postgres"])):
             self.proof_rate(title, size, self.outside(
                 "medsync-verify", *arguments, "--key", key))
 

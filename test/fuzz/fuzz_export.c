@@ -19,7 +19,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../src/bin/medsync-verify/medsync_verify.h"
+/* itself, to forget between inputs what it remembers for a run */
+#include "../../src/bin/medsync-verify/checkpoint.c"
 #include "tracked.h"
 
 #define MAGIC			"medsync-entries v1\n"
@@ -160,6 +161,8 @@ medsync_log_edges(MedsyncLog *log, uint64 size, MedsyncTree *tree)
 static void
 reset(MedsyncMode mode)
 {
+	have_best = false;
+	have_block = false;
 	memset(&medsync_summary, 0, sizeof(medsync_summary));
 	memset(&options, 0, sizeof(options));
 	options.mode = mode;

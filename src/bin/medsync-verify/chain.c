@@ -509,13 +509,13 @@ end_group(MedsyncChain *chain)
 		return;
 	if (chain->have_previous && previous->of_sealer)
 		note_order(chain, group->first_index,
-					 "those of the sealer are not the last");
+				   "those of the sealer are not the last");
 	else if (chain->have_previous && !group->of_sealer &&
 			 (group->position < previous->position ||
 			  (group->position == previous->position &&
 			   group->xid <= previous->xid)))
 		note_order(chain, group->first_index,
-					 "the transaction had flushed before the one that it follows");
+				   "the transaction had flushed before the one that it follows");
 	chain->previous = *group;
 	chain->have_previous = true;
 }
@@ -564,7 +564,7 @@ medsync_chain_entry(MedsyncChain *chain, int64 index,
 			 (entry->command == group->command &&
 			  entry->ordinal <= group->ordinal))
 		note_order(chain, index,
-					 "the entry comes before the one that it follows");
+				   "the entry comes before the one that it follows");
 	group->command = entry->command;
 	group->ordinal = entry->ordinal;
 	group->position = Max(group->position, header->flush_position);
@@ -583,7 +583,7 @@ check_repeated(MedsyncChain *chain)
 		if (chain->xids[i] == chain->xids[i - 1])
 		{
 			note_order(chain, -1,
-						 "those of a transaction do not stand together");
+					   "those of a transaction do not stand together");
 			return;
 		}
 }

@@ -95,10 +95,10 @@ struct MedsyncStream
 	bool		root_differs;	/* the block before had another root */
 	KeptRoot   *roots;			/* a ring */
 	uint64		root_count;		/* kept so far, also those overwritten */
-	bool		state_compared;	/* the tree had the remembered size */
+	bool		state_compared; /* the tree had the remembered size */
 	bool		state_differs;	/* and another root */
 	uint8		state_root[MEDSYNC_HASH_SIZE];
-	bool		log_differs;	/* the same, at the size of a log that does not hold */
+	bool		log_differs;	/* the same, of a log that does not hold */
 	bool		signed_root_holds;	/* that of the stream's own checkpoint */
 
 	/* the block being read */
@@ -533,7 +533,7 @@ check_signer(MedsyncStream *stream, const MedsyncStreamEntry *item)
 	MedsyncVerifierKey key;
 
 	if (newline != NULL)
-		len = newline - detail;	/* what follows is the reason */
+		len = newline - detail; /* what follows is the reason */
 	if (len == 0 || !medsync_vkey_parse(detail, len, &key))
 		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
 							   entry_place(stream, item), NULL, NULL,

@@ -28,7 +28,7 @@
 
 #define LOG_ENTRY_SIZE		(2 + MEDSYNC_LEAF_SIZE) /* u16 length, leaf data */
 #define LOG_BUNDLE_SIZE		(MEDSYNC_TILE_WIDTH * LOG_ENTRY_SIZE)
-#define MISSING_ENTRIES_MAX	(1024 * 1024)	/* in one stretch, before giving up */
+#define MISSING_ENTRIES_MAX	(1024 * 1024)	/* in one stretch, then give up */
 
 #define LEVEL_ENTRIES		(-1)	/* where a path needs a level */
 
@@ -46,8 +46,8 @@ typedef struct Rebuild
 	MedsyncLog *log;
 	uint64		first;			/* its first leaf, a multiple of its size */
 	uint64		count;			/* leaves */
-	MedsyncTree by_entries;		/* the tree by the entries, where there are any */
-	MedsyncTree by_tiles;		/* by the tiles of level 0, where there are any */
+	MedsyncTree by_entries;		/* by the entries, where there are any */
+	MedsyncTree by_tiles;		/* by level 0, where there is any */
 	uint64		differences;	/* entries that are not those of the tiles */
 	uint64		first_difference;
 	bool		complete;		/* a hash is known of each leaf */

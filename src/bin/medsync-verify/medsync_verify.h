@@ -176,7 +176,8 @@ typedef struct MedsyncLog
 
 extern bool medsync_log_open(const MedsyncOptions *options, MedsyncLog *log);
 extern void medsync_log_verify(MedsyncLog *log);
-extern bool medsync_log_edges(MedsyncLog *log, uint64 size, MedsyncTree *tree);	/* the tree as it was at a size */
+/* the tree as it was at a size */
+extern bool medsync_log_edges(MedsyncLog *log, uint64 size, MedsyncTree *tree);
 
 /* ---- entries.c: records of a private export, or of a server ---- */
 
