@@ -335,6 +335,36 @@ may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
 	return true;
 }
 
+/* How many entries the ledger has without what our transaction has sealed. */
+static int64
+committed_size(void)
+{
+	MedsyncBlock *last;
+
+	PushCopiedSnapshot(GetLatestSnapshot());
+	GetActiveSnapshot()->curcid = FirstCommandId;
+	last = medsync_block_last(GetActiveSnapshot());
+	PopActiveSnapshot();
+	return last ? last->first_index + last->entry_count : 0;
+}
+
+/*
+ * A candidate that was committed, and whose transaction could not say so, is
+ * not forgotten for the next one, which may fail.  The result is an errno.
+ */
+static int
+settle_candidate(const char *origin)
+{
+	MedsyncLastState state;
+	char	   *damage;
+
+	if (!medsync_last_read(origin, &state, &damage) || !state.has_candidate ||
+		(state.has_signed && state.last.size >= state.candidate.size) ||
+		!log_extends(&state.candidate, committed_size()))
+		return 0;
+	return medsync_last_write(&state.candidate, false);
+}
+
 /*
  * Decide whether a signature may be made, and have the last file say so
  * before there is one.  The caller holds its lock.
@@ -348,7 +378,9 @@ announce_signature(const MedsyncLastSignature *signature, bool committed,
 	if (!may_sign(signature->origin, &signature->era, problem))
 		return false;
 	problem->hint = NULL;
-	error = medsync_last_write(signature, !committed);
+	error = committed ? 0 : settle_candidate(signature->origin);
+	if (error == 0)
+		error = medsync_last_write(signature, !committed);
 	if (error == 0)
 		return true;
 	problem->detail = psprintf("Could not write file \"%s.last\": %s.",
