@@ -369,9 +369,12 @@ check_existing(const char *path)
 	if (fd < 0 && errno == ENOENT)
 		return;
 	if (fd < 0)
+	{
+		medsync_file_refuse_link(path);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not open file \"%s\": %m", path)));
+	}
 	ours = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
 		read(fd, head, HEAD_SIZE) == (ssize_t) HEAD_SIZE &&
 		memcmp(head, ENTRIES_MAGIC, strlen(ENTRIES_MAGIC)) == 0 &&

@@ -372,7 +372,7 @@ place_of(Directory *directory, const char *path)
 		while ((slash = strchr(slash + 1, '/')) != NULL)
 		{
 			*slash = '\0';
-			medsync_file_make_directory(place);
+			medsync_file_make_directory(place, false);
 			*slash = '/';
 		}
 		if (directory->made != NULL)
@@ -410,9 +410,12 @@ read_small(const char *path)
 	if (fd < 0 && errno == ENOENT)
 		return NULL;
 	if (fd < 0 || fstat(fd, &st) != 0)
+	{
+		medsync_file_refuse_link(path);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not read file \"%s\": %m", path)));
+	}
 	content = palloc(MEDSYNC_NOTE_MAX + 1);
 	len = S_ISREG(st.st_mode) && st.st_size <= MEDSYNC_NOTE_MAX ?
 		read(fd, content, MEDSYNC_NOTE_MAX) : 0;
@@ -530,14 +533,13 @@ lock_directory(Directory *directory)
 											O_CREAT | O_RDWR | O_NOFOLLOW |
 											O_NONBLOCK | PG_BINARY,
 											MARKER_MODE);
-	if (directory->lock < 0 && errno == ELOOP)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is a symbolic link", path)));
 	if (directory->lock < 0 || fchmod(directory->lock, MARKER_MODE) != 0)
+	{
+		medsync_file_refuse_link(path);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create file \"%s\": %m", path)));
+	}
 	if (flock(directory->lock, LOCK_EX | LOCK_NB) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -636,7 +638,7 @@ medsync_export(PG_FUNCTION_ARGS)
 	canonicalize_path(directory.path);
 	medsync_file_check_path(directory.path, "an export directory");
 	export = begin_export(PG_GETARG_INT64(1), write_into, &directory);
-	medsync_file_make_directory(directory.path);
+	medsync_file_make_directory(directory.path, true);
 	if (!is_empty_directory(directory.path))
 		check_directory(&directory, export);
 	lock_directory(&directory);

@@ -58,6 +58,16 @@ medsync_file_check_path(const char *path, const char *what)
 				 errmsg("path of %s is too long", what)));
 }
 
+/* Called when a file could not be opened: was it for a symbolic link? */
+void
+medsync_file_refuse_link(const char *path)
+{
+	if (errno == ELOOP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a symbolic link", path)));
+}
+
 static void
 write_failed(const char *path)
 {
@@ -97,9 +107,12 @@ medsync_file_begin(MedsyncFile *file, const char *path)
 									 O_CREAT | O_WRONLY | O_NOFOLLOW |
 									 O_NONBLOCK | PG_BINARY, FILE_MODE);
 	if (file->fd < 0)
+	{
+		medsync_file_refuse_link(file->temporary);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create file \"%s\": %m", file->temporary)));
+	}
 	if (!own_temporary(file))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -174,9 +187,12 @@ medsync_file_finish(MedsyncFile *file, bool durable)
 	pfree(file->path);
 }
 
-/* Make a directory unless it is there; those above it must be. */
+/*
+ * Make a directory unless it is there; those above it must be.  "follow" says
+ * that a symbolic link to one will do.
+ */
 void
-medsync_file_make_directory(const char *path)
+medsync_file_make_directory(const char *path, bool follow)
 {
 	struct stat st;
 
@@ -193,7 +209,8 @@ medsync_file_make_directory(const char *path)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create directory \"%s\": %m", path)));
-	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+	if ((follow ? stat(path, &st) : lstat(path, &st)) != 0 ||
+		!S_ISDIR(st.st_mode))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a directory", path)));
