@@ -533,12 +533,13 @@ lock_directory(Directory *directory)
 											O_CREAT | O_RDWR | O_NOFOLLOW |
 											O_NONBLOCK | PG_BINARY,
 											MARKER_MODE);
-	if (directory->lock < 0)
-		medsync_file_refuse_link(path);
 	if (directory->lock < 0 || fchmod(directory->lock, MARKER_MODE) != 0)
+	{
+		medsync_file_refuse_link(path);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create file \"%s\": %m", path)));
+	}
 	if (flock(directory->lock, LOCK_EX | LOCK_NB) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
