@@ -274,6 +274,19 @@ ledger_size(void)
 	return last ? last->first_index + last->entry_count : 0;
 }
 
+/* The same without the blocks that our own transaction has made. */
+static int64
+committed_size(void)
+{
+	MedsyncBlock *last;
+
+	PushCopiedSnapshot(GetLatestSnapshot());
+	GetActiveSnapshot()->curcid = FirstCommandId;
+	last = medsync_block_last(GetActiveSnapshot());
+	PopActiveSnapshot();
+	return last ? last->first_index + last->entry_count : 0;
+}
+
 /*
  * May this database sign under its origin?  What was signed last must be a
  * part of our log, and signed by this database or by the one that it was
@@ -298,7 +311,8 @@ may_sign(const char *origin, const MedsyncEra *era, MedsyncLastState *state,
 		return false;
 	}
 	size = ledger_size();
-	if (state->has_candidate && log_extends(&state->candidate, size) &&
+	if (state->has_candidate &&
+		log_extends(&state->candidate, committed_size()) &&
 		(!state->has_signed || state->candidate.size >= state->last.size))
 	{
 		/* its transaction committed, and could not say so */
