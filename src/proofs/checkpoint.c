@@ -218,7 +218,7 @@ load_signer(Signer *signer, bool create, SignProblem *problem)
 	}
 	if (!usable)
 	{
-		problem->detail = psprintf("The %s.", medsync_signer_text(&fault));
+		problem->detail = psprintf("The %s.", medsync_signer_text(false, &fault));
 		problem->hint = "Bring the file back from its backup, or set medsync.signer_key_file to its place; if the key is lost, call medsync.declare_era().";
 		return false;
 	}
@@ -242,7 +242,7 @@ load_signer(Signer *signer, bool create, SignProblem *problem)
 		return true;
 	}
 	fault.fault = MEDSYNC_KEY_FILE_ANOTHER;
-	problem->detail = psprintf("The %s.", medsync_signer_text(&fault));
+	problem->detail = psprintf("The %s.", medsync_signer_text(false, &fault));
 	problem->hint = "Bring the right file back, or call medsync.rotate_signer_key() to go on with the key that is there.";
 	wipe_signer(signer);
 	return false;
