@@ -489,6 +489,68 @@ append_to_file("$dir/lib/libpq.so.5", '');
 is(query($node, 'clinic', 'SELECT has_function_privilege(role, \'medsync._openings(regclass)\', \'EXECUTE\') FROM unnest(ARRAY[\'nobody\', \'auditor\']) AS role'),
 	"f\nt", 'only auditors are told openings');
 
+# ---- what a server says that lies ----
+
+$node->safe_psql('postgres', 'CREATE DATABASE liar');
+$node->safe_psql('liar', <<'SQL');
+CREATE EXTENSION medsync;
+CREATE TABLE ward (id int PRIMARY KEY, name text);
+CREATE TABLE keyless (patient int, value text);
+SELECT medsync.track('ward');
+SELECT medsync.track('keyless', subject => 'patient');
+INSERT INTO ward SELECT i, 'ward ' || i FROM generate_series(1, 9) i;
+INSERT INTO keyless SELECT 1, 'equal' FROM generate_series(1, 5) i;
+SELECT medsync.seal();
+SQL
+
+# One of the functions that we read gives something else, until the next call.
+sub lie
+{
+	my ($function, $argument, $result, $body) = @_;
+	my $undo = "DROP FUNCTION medsync.$function($argument); ALTER FUNCTION medsync.${function}_true($argument) RENAME TO $function;";
+
+	$node->safe_psql('liar', <<SQL);
+ALTER FUNCTION medsync.$function($argument) RENAME TO ${function}_true;
+CREATE FUNCTION medsync.$function($argument) RETURNS $result LANGUAGE plpgsql SET search_path = pg_catalog AS \$\$ BEGIN $body END \$\$;
+SQL
+	return sub { $node->safe_psql('liar', $undo) };
+}
+
+my @openings = ('_openings', 'regclass', 'TABLE (tid tid, opening bytea, row_key bytea)');
+
+# an entry that no block holds cannot take a table away without a word
+clean('before any lie', 'liar');
+$node->safe_psql('liar', q{SELECT medsync.untrack('ward')});
+$report = finds('a table that an unsealed entry lets go', 'liar', ['unsealed public.ward']);
+is($report->{summary}{tables}, 1, 'it is not compared');
+$node->safe_psql('liar', 'SELECT medsync.seal()');
+clean('a table that a sealed entry lets go', 'liar');
+$node->safe_psql('liar', q{SELECT medsync.track('ward')});
+$report = clean('a table that an unsealed entry announces', 'liar');
+is($report->{summary}{tables}, 2, 'it is compared');
+$node->safe_psql('liar', 'SELECT medsync.seal()');
+
+# nor be of a transaction that the blocks had their turn with
+my $truth = lie('_entries', 'bigint', 'SETOF bytea', <<'SQL');
+	DECLARE
+		r bytea;
+		sealed bytea;
+	BEGIN
+		FOR r IN SELECT * FROM medsync._entries_true($1) LOOP
+			IF get_byte(r, 0) = ascii('E') THEN
+				sealed := r;
+			ELSIF get_byte(r, 0) = ascii('Z') THEN
+				RETURN NEXT set_byte(sealed, 0, ascii('U'));
+			END IF;
+			RETURN NEXT r;
+		END LOOP;
+	END;
+SQL
+(undef, $report) = live('liar');
+ok( scalar(grep { $_->{verdict} eq 'entry_extra' && $_->{detail} =~ /is not sealed, though it had ended/ } @{ $report->{findings} }),
+	'an unsealed entry of a transaction that ended before the last block') or diag(explain($report->{findings}));
+$truth->();
+
 # ---- a standby ----
 
 $node->backup('standby');

@@ -112,6 +112,8 @@ extern bool medsync_chain_begin_block(MedsyncChain *chain,
 extern void medsync_chain_entry(MedsyncChain *chain, int64 index,
 								const MedsyncPackedHeader *header,
 								const MedsyncEntry *entry);
+extern void medsync_chain_unsealed(const MedsyncChain *chain,
+								   const MedsyncPackedHeader *header);
 extern void medsync_chain_end_block(MedsyncChain *chain,
 									bool entries_hold);
 extern void medsync_chain_end(MedsyncChain *chain);

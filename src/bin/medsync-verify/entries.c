@@ -587,8 +587,11 @@ decode_entry(MedsyncStream *stream, const uint8 *payload, size_t len,
 	if (index >= 0)
 		medsync_chain_entry(&stream->chain, index, &header, &entry);
 	else
+	{
+		medsync_chain_unsealed(&stream->chain, &header);
 		stream->oldest_unsealed = Min(stream->oldest_unsealed,
 									  header.flush_time);
+	}
 	check_entry(stream, &item);
 	return true;
 }

@@ -11,6 +11,10 @@
  * "altered", one that no entry made is "extra", one that no entry ended but
  * is gone is "missing".
  *
+ * Which tables are compared is what sealed entries say.  An unsealed entry is
+ * the server's word alone: it can add a table, and where it takes one away
+ * that is a warning.
+ *
  * The tables are locked, as any reader locks them, before the snapshot is
  * taken: what does not heed snapshots (TRUNCATE by a superuser, a rewrite)
  * cannot come in between and look like rows that were taken away.
@@ -152,17 +156,22 @@ find_table(LiveRun *run, uint32 number)
 				compare_table_number);
 }
 
+/* Is the table compared: tracked, and with rows of its own? */
+static bool
+is_compared(const MedsyncManifest *manifest)
+{
+	return manifest != NULL && manifest->tracked && !manifest->partitioned;
+}
+
 /* A ddl entry announces what its table is from now on. */
 static void
-announce_manifest(LiveRun *run, const MedsyncStreamEntry *item)
+read_announced(LiveRun *run, const MedsyncStreamEntry *item,
+			   LiveTable *table)
 {
 	const MedsyncEntry *entry = item->entry;
-	LiveTable  *table = find_table(run, entry->table);
 	StoredManifest key = {.table = entry->table,.version = entry->manifest};
 	StoredManifest *stored;
 
-	if (table == NULL)
-		return;
 	medsync_manifest_free(table->manifest);
 	table->manifest = NULL;
 	stored = bsearch(&key, run->manifests, run->manifest_count,
@@ -177,6 +186,18 @@ announce_manifest(LiveRun *run, const MedsyncStreamEntry *item)
 		medsync_manifest_free(table->manifest);
 		table->manifest = NULL;
 	}
+}
+
+static void
+announce_manifest(LiveRun *run, const MedsyncStreamEntry *item)
+{
+	LiveTable  *table = find_table(run, item->entry->table);
+
+	if (table == NULL)
+		return;
+	read_announced(run, item, table);
+	if (item->index >= 0)
+		table->compared_by_seal = is_compared(table->manifest);
 }
 
 /* ---- entries ---- */
@@ -543,6 +564,17 @@ check_balance(LiveRun *run)
 
 /* ---- the mode ---- */
 
+/* Only what is not sealed says that a table is not compared any more. */
+static void
+report_let_go(const LiveTable *table)
+{
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+
+	place.relation = table->name;
+	medsync_report_finding(MEDSYNC_WARNING, "unsealed", place, NULL, NULL,
+						   "The table was not compared: an entry that is not sealed says that it is not tracked any more.");
+}
+
 /* Compare every table that is tracked and holds rows of its own. */
 static void
 check_tables(LiveRun *run)
@@ -556,9 +588,10 @@ check_tables(LiveRun *run)
 		LiveTable  *table = &run->tables[i];
 
 		table->name = medsync_stream_table_name(run->stream, table->number);
-		if (table->manifest != NULL && table->manifest->tracked &&
-			!table->manifest->partitioned)
+		if (is_compared(table->manifest))
 			medsync_live_read_table(&run->live, table);
+		else if (table->compared_by_seal)
+			report_let_go(table);
 	}
 	check_balance(run);
 	pfree(run->live.buf.data);
