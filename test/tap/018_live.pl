@@ -10,11 +10,15 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use IO::Select;
+use IO::Socket::INET;
+use IO::Socket::UNIX;
 use IPC::Run;
 use JSON::PP;
 use MedsyncTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use POSIX ();
 use Test::More;
 
 my $dir = own_directory();
@@ -550,6 +554,77 @@ SQL
 ok( scalar(grep { $_->{verdict} eq 'entry_extra' && $_->{detail} =~ /is not sealed, though it had ended/ } @{ $report->{findings} }),
 	'an unsealed entry of a transaction that ended before the last block') or diag(explain($report->{findings}));
 $truth->();
+
+# A server that stands between us and the true one: what that says goes through
+# a function, message by message.
+sub between
+{
+	my ($change) = @_;
+	my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "socket: $!";
+	my $pid = fork();
+
+	die "fork: $!" unless defined $pid;
+	if ($pid == 0)
+	{
+		my $client = $listener->accept;
+		my $true = IO::Socket::UNIX->new(Peer => $node->host . '/.s.PGSQL.' . $node->port) or POSIX::_exit(1);
+		my $both = IO::Select->new($client, $true);
+		my $said = '';
+
+		while (my @ready = $both->can_read(60))
+		{
+			foreach my $from (@ready)
+			{
+				sysread($from, my $bytes, 65536) or POSIX::_exit(0);
+				if ($from == $client)
+				{
+					syswrite($true, $bytes);
+					next;
+				}
+				$said .= $bytes;
+				while (length($said) > 4 && length($said) > (my $len = unpack('xN', $said)))
+				{
+					syswrite($client, $change->(substr($said, 0, $len + 1, '')));
+				}
+			}
+		}
+		POSIX::_exit(0);
+	}
+	my $conninfo = 'host=127.0.0.1 port=' . $listener->sockport . ' user=' . query($node, 'liar', 'SELECT current_user')
+	  . ' dbname=liar sslmode=disable gssencmode=disable';
+	return ($conninfo, sub { kill 'KILL', $pid; waitpid $pid, 0 });
+}
+
+my ($conninfo, $stop) = between(sub { $_[0] });
+clean('a server between', 'liar', conninfo => $conninfo);
+$stop->();
+
+# one of equal rows is gone, and the server gives another one twice
+$node->safe_psql('liar', past('liar', 'keyless', q{DELETE FROM keyless WHERE ctid = '(0,2)';}));
+finds('one of equal rows is gone', 'liar', ['missing public.keyless']);
+foreach my $case ([ 'right after it', 1 ], [ 'at the end', 0 ])
+{
+	my ($name, $at_once) = @$case;
+	my $row = '';
+
+	($conninfo, $stop) = between(sub {
+		my ($message) = @_;
+		my $type = substr($message, 0, 1);
+
+		return $message . ($at_once ? $message : '') if $type eq 'D' && ($row = $message) =~ /\(0,5\)/;
+		$row = '' if $type eq 'T';
+		return ($at_once || $row !~ /\(0,5\)/ || $type ne 'C' ? '' : $row) . $message;
+	});
+	cannot("a row that comes twice, $name", qr/gave row \(0,5\) of table public\.keyless twice/, 'liar', conninfo => $conninfo);
+	$stop->();
+}
+$truth = lie(@openings, 'RETURN QUERY SELECT * FROM medsync._openings_true($1) AS o; RETURN QUERY SELECT * FROM medsync._openings_true($1) AS o LIMIT 1;');
+cannot('more openings than rows', qr/openings of other rows/, 'liar');
+$truth->();
+$truth = lie(@openings, 'RETURN QUERY SELECT * FROM medsync._openings_true($1) AS o OFFSET 1;');
+cannot('fewer openings than rows', qr/openings of other rows/, 'liar');
+$truth->();
+$node->safe_psql('liar', past('liar', 'keyless', q{INSERT INTO keyless VALUES (1, 'equal');}));
 
 # ---- a standby ----
 

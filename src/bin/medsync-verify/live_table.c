@@ -69,6 +69,7 @@ typedef struct RowScan
 	Opening    *openings;		/* of this batch */
 	int			opening_count;
 	int			row_count;		/* of this batch */
+	MedsyncRowId last;			/* the row before; offset 0: none */
 	int64		rows;
 	int64		without_key;	/* their subject's key cannot be read */
 	int64		unreadable;		/* a value is not as its type prints it */
@@ -303,12 +304,20 @@ take_opening(void *arg, const MedsyncServerRow *row)
 						   MEDSYNC_ID_SIZE);
 }
 
-/* The opening of the batch's next row: both are read in the order of rows. */
+/*
+ * The opening of the batch's next row: both are read in the order in which
+ * rows lie.  A row that came twice would stand for one that is gone.
+ */
 static const Opening *
 next_opening(RowScan *scan, MedsyncRowId row)
 {
 	const Opening *opening = &scan->openings[scan->row_count];
 
+	if (row.offset == 0 || row.block < scan->last.block ||
+		(row.block == scan->last.block && row.offset <= scan->last.offset))
+		medsync_cannot_check("the server gave row (%u,%u) of table %s twice, or out of its place",
+							 row.block, row.offset, scan->table->name);
+	scan->last = row;
 	if (scan->row_count == scan->opening_count ||
 		opening->row.block != row.block || opening->row.offset != row.offset)
 		medsync_cannot_check("the server gave openings of other rows of table %s than it has",
