@@ -626,6 +626,30 @@ cannot('fewer openings than rows', qr/openings of other rows/, 'liar');
 $truth->();
 $node->safe_psql('liar', past('liar', 'keyless', q{INSERT INTO keyless VALUES (1, 'equal');}));
 
+# ---- nothing waits for ever ----
+
+my @impatient = (argument => [ '--timeout', 2 ]);
+
+$node->safe_psql('liar', q{BEGIN; LOCK TABLE ward IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'holder';});
+cannot('a table that somebody holds', qr/could not be locked for reading: .*lock timeout.*--timeout/, 'liar', @impatient);
+$node->safe_psql('liar', q{ROLLBACK PREPARED 'holder'});
+clean('a table that was let go', 'liar', @impatient);
+
+$truth = lie('_entries', 'bigint', 'SETOF bytea', 'PERFORM pg_sleep(100); RETURN QUERY SELECT * FROM medsync._entries_true($1);');
+cannot('a server that takes its time', qr/has not answered for 2 seconds/, 'liar', @impatient);
+$node->safe_psql('liar', q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE query ~ '_entries' AND pid <> pg_backend_pid()});
+$truth->();
+foreach my $after (1, 40)
+{
+	my $count = 0;
+
+	($conninfo, $stop) = between(sub { $count++ < $after ? $_[0] : '' });
+	cannot("a server that is silent after $after messages", qr/has not answered for 2 seconds|timeout expired/, 'liar',
+		conninfo => $conninfo, @impatient);
+	$stop->();
+}
+cannot('a timeout that is none', qr/invalid value "-1" for option --timeout/, 'liar', argument => [ '--timeout', '-1' ]);
+
 # ---- a standby ----
 
 $node->backup('standby');

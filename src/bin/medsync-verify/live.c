@@ -339,6 +339,9 @@ lock_some(LiveRun *run, const StringInfo names, int from)
 	if (!locked && strcmp(error.sqlstate, "42501") == 0)
 		medsync_cannot_check("%s; the role needs SELECT on every tracked table",
 							 error.message);
+	if (!locked && strcmp(error.sqlstate, SQLSTATE_LOCK_NOT_AVAILABLE) == 0)
+		medsync_cannot_check("a tracked table could not be locked for reading: %s (see --timeout)",
+							 error.message);
 	return locked ? at - from : 0;
 }
 
@@ -603,7 +606,8 @@ medsync_verify_live(const MedsyncOptions *options)
 {
 	LiveRun		run = {.options = options};
 
-	run.live.server = medsync_server_connect(options->target);
+	run.live.server = medsync_server_connect(options->target,
+											 options->timeout);
 	check_extension(&run);
 	begin_snapshot(&run);
 	read_ledger(&run);

@@ -472,7 +472,8 @@ report_unreadable(const LiveTable *table, const MedsyncServerError *error)
 	if (is_sqlstate(error, "42501"))
 		medsync_cannot_check("table %s: %s; the role needs SELECT on every tracked table, and BYPASSRLS where row security is on",
 							 table->name, error->message);
-	if (is_sqlstate(error, "08") || is_sqlstate(error, "40") ||
+	if (is_sqlstate(error, SQLSTATE_LOCK_NOT_AVAILABLE) ||
+		is_sqlstate(error, "08") || is_sqlstate(error, "40") ||
 		is_sqlstate(error, "53") || is_sqlstate(error, "54") ||
 		is_sqlstate(error, "57") || is_sqlstate(error, "58"))
 		medsync_cannot_check("table %s: %s", table->name, error->message);

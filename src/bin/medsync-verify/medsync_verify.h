@@ -51,6 +51,7 @@ typedef struct MedsyncOptions
 	int			witnesses;		/* how many must have signed */
 	const char *state_path;		/* NULL: remember nothing */
 	int64		max_age;		/* seconds; 0: never stale */
+	int			timeout;		/* seconds that a server may be silent; 0: any */
 	bool		json;
 	bool		quiet;			/* no words where nothing was found */
 	bool		progress;
