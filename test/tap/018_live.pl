@@ -10,6 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FakeWitness;
 use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
@@ -20,6 +21,9 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use POSIX ();
 use Test::More;
+
+# libcurl in the server would take a proxy from here.
+delete @ENV{qw(http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY)};
 
 my $dir = own_directory();
 my $top = "$FindBin::RealBin/../..";
@@ -649,6 +653,29 @@ foreach my $after (1, 40)
 	$stop->();
 }
 cannot('a timeout that is none', qr/invalid value "-1" for option --timeout/, 'liar', argument => [ '--timeout', '-1' ]);
+
+# ---- between signing and cosigning ----
+
+my $witness = FakeWitness->new("$dir/witness");
+$witness->add('one');
+$node->safe_psql('liar', sprintf q{SELECT medsync.add_witness('one', '%s', '%s')}, $witness->url('one'), $witness->verifier_key('one'));
+
+my @witnessed = ('--key', $witness->verifier_key('one'), '--witnesses', 1);
+my $seal = 'INSERT INTO ward SELECT 1000 + (random() * 1e8)::int; SELECT medsync.seal()';
+
+finds('a checkpoint that no witness has seen', 'liar', ['bad_signature -'], argument => [ @witnessed, '--state', "$dir/liar" ]);
+ok(-e "$dir/liar", 'which does not keep it from being remembered');
+is(query($node, 'liar', 'SELECT state FROM medsync.submit_checkpoint()'), 'cosigned', 'a witness cosigns');
+$report = clean('a checkpoint that it has cosigned', 'liar', argument => [ @witnessed, '--state', "$dir/liar" ]);
+is($report->{witnesses}, 1, 'by one witness');
+$node->safe_psql('liar', $seal) for 1 .. 3;
+$report = clean('newer ones that it has not seen yet', 'liar', argument => [ @witnessed, '--state', "$dir/liar" ]);
+is($report->{witnesses}, 0, 'the newest is cosigned by none');
+like(slurp_file("$dir/liar"), qr/^$report->{size}$/m, 'and remembered');
+sleep 2;
+finds('it has not cosigned for too long', 'liar', ['bad_signature -'], argument => [ @witnessed, '--max-age', 1 ]);
+finds('two are demanded', 'liar', ['bad_signature -'],
+	argument => [ @witnessed[0, 1], '--key', do { $witness->add('two'); $witness->verifier_key('two') }, '--witnesses', 2 ]);
 
 # ---- a standby ----
 

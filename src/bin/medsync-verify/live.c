@@ -30,6 +30,7 @@
 
 #define SNAPSHOT_ATTEMPTS	10
 #define TABLES_OF_LOCK		100 /* that one command names */
+#define OLDER_CHECKPOINTS	256 /* that are asked for what witnesses cosigned */
 #define COUNTS_OF_ENTRY		3	/* at most: what it made and ended, and a row */
 #define MANIFESTS_SIZE_MAX	(512 * 1024 * 1024) /* bytes of all manifests */
 
@@ -280,6 +281,29 @@ read_ledger(LiveRun *run)
 	sort_manifests(run);
 }
 
+static void
+take_older_checkpoint(void *arg, const MedsyncServerRow *row)
+{
+	LiveRun    *run = arg;
+
+	if (row->values[0] != NULL && medsync_checkpoint_wants_older(run->options))
+		medsync_stream_older_checkpoint(run->stream, row->values[0],
+										(size_t) row->lengths[0]);
+}
+
+/* Ask for what witnesses cosigned last, where the newest one lacks them. */
+static void
+find_cosigned(LiveRun *run)
+{
+	if (run->stream_malformed || !medsync_checkpoint_wants_older(run->options))
+		return;
+	medsync_server_query(run->live.server,
+						 "SELECT c.note FROM medsync.checkpoint AS c"
+						 " WHERE c.height <= (SELECT pg_catalog.max(w.height) FROM medsync.witness AS w)"
+						 " ORDER BY c.height DESC LIMIT " CppAsString2(OLDER_CHECKPOINTS),
+						 1, false, take_older_checkpoint, run, NULL);
+}
+
 /* ---- the snapshot ---- */
 
 static void
@@ -390,7 +414,6 @@ begin_snapshot(LiveRun *run)
 	}
 	if (!held)
 		medsync_cannot_check("the tracked tables change all the time");
-	medsync_server_only_tables(run->live.server);
 	pfree(locked.data);
 	pfree(seen.data);
 }
@@ -611,6 +634,8 @@ medsync_verify_live(const MedsyncOptions *options)
 	check_extension(&run);
 	begin_snapshot(&run);
 	read_ledger(&run);
+	find_cosigned(&run);
+	medsync_server_only_tables(run.live.server);
 	if (!run.stream_malformed)
 		check_tables(&run);
 	medsync_server_run(run.live.server, "COMMIT");

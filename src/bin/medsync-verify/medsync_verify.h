@@ -150,6 +150,13 @@ extern bool medsync_checkpoint_check(const MedsyncOptions *options,
 extern void medsync_checkpoint_forked(const uint8 *found);
 /* a block of a whole chain; the last one is remembered */
 extern void medsync_checkpoint_block(uint64 height, const uint8 *hash);
+/* where the newest one lacks cosignatures, an older one of the tree will do */
+extern bool medsync_checkpoint_wants_older(const MedsyncOptions *options);
+extern bool medsync_checkpoint_is_older(const MedsyncOptions *options,
+										const char *note, size_t len,
+										MedsyncCheckpoint *checkpoint,
+										uint64 *newest_time);
+extern void medsync_checkpoint_cosigned(uint64 newest_time);
 /* at the end of a run: is the newest good one too old?  Remember it. */
 extern void medsync_checkpoint_finish(const MedsyncOptions *options);
 extern bool medsync_signed_by_log(const MedsyncOptions *options,
@@ -224,6 +231,9 @@ extern bool medsync_stream_record(MedsyncStream *stream, char type,
 								  const uint8 *payload, size_t len,
 								  const uint8 *digest);
 extern void medsync_stream_end(MedsyncStream *stream);
+/* another signed checkpoint of the ledger, after the stream has ended */
+extern void medsync_stream_older_checkpoint(MedsyncStream *stream,
+											const char *note, size_t len);
 extern const char *medsync_stream_table_name(MedsyncStream *stream,
 											 uint32 table);	/* as findings show it */
 
