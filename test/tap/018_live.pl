@@ -630,6 +630,14 @@ cannot('fewer openings than rows', qr/openings of other rows/, 'liar');
 $truth->();
 $node->safe_psql('liar', past('liar', 'keyless', q{INSERT INTO keyless VALUES (1, 'equal');}));
 
+# the server has no words of its own for a value that it cannot print
+$truth = lie(@openings, q{RAISE 'invalid memory alloc request size 1073741827' USING ERRCODE = 'XX000';});
+cannot('a value that is too large', qr/table public\.\w+ holds a value that is too large/, 'liar');
+$truth->();
+$truth = lie(@openings, q{RAISE 'invalid page' USING ERRCODE = 'XX001';});
+finds('a page that cannot be read', 'liar', [ 'altered public.ward', 'altered public.keyless' ]);
+$truth->();
+
 # ---- nothing waits for ever ----
 
 my @impatient = (argument => [ '--timeout', 2 ]);

@@ -463,6 +463,17 @@ is_sqlstate(const MedsyncServerError *error, const char *prefix)
 }
 
 /*
+ * A value whose text is longer than a gigabyte, such as a bytea of more than
+ * half of that: PostgreSQL has no SQLSTATE for it, and does not translate it.
+ */
+static bool
+is_too_large(const MedsyncServerError *error)
+{
+	return is_sqlstate(error, "XX000") &&
+		strstr(error->message, "invalid memory alloc request size") != NULL;
+}
+
+/*
  * A table that the server could not read.  What is a matter of our rights or
  * of the server's means says nothing about the table.
  */
@@ -472,6 +483,9 @@ report_unreadable(const LiveTable *table, const MedsyncServerError *error)
 	if (is_sqlstate(error, "42501"))
 		medsync_cannot_check("table %s: %s; the role needs SELECT on every tracked table, and BYPASSRLS where row security is on",
 							 table->name, error->message);
+	if (is_too_large(error))
+		medsync_cannot_check("table %s holds a value that is too large to be sent as text",
+							 table->name);
 	if (is_sqlstate(error, SQLSTATE_LOCK_NOT_AVAILABLE) ||
 		is_sqlstate(error, "08") || is_sqlstate(error, "40") ||
 		is_sqlstate(error, "53") || is_sqlstate(error, "54") ||
