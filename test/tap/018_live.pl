@@ -526,11 +526,17 @@ SQL
 
 my @openings = ('_openings', 'regclass', 'TABLE (tid tid, opening bytea, row_key bytea)');
 
+# the report names what was compared
+$report = clean('before any lie', 'liar');
+is_deeply($report->{tables}, [ { relation => 'public.ward', rows => 9 }, { relation => 'public.keyless', rows => 5 } ],
+	'tables that were compared, with their rows');
+like((run_command([ 'medsync-verify', 'live', $node->connstr('liar'), '--key', key_of('liar') ]))[0],
+	qr/^compared: public\.ward, 9 rows\ncompared: public\.keyless, 5 rows$/m, 'and as text');
+
 # an entry that no block holds cannot take a table away without a word
-clean('before any lie', 'liar');
 $node->safe_psql('liar', q{SELECT medsync.untrack('ward')});
 $report = finds('a table that an unsealed entry lets go', 'liar', ['unsealed public.ward']);
-is($report->{summary}{tables}, 1, 'it is not compared');
+is(join(' ', map { $_->{relation} } @{ $report->{tables} }), 'public.keyless', 'it is not compared');
 $node->safe_psql('liar', 'SELECT medsync.seal()');
 clean('a table that a sealed entry lets go', 'liar');
 $node->safe_psql('liar', q{SELECT medsync.track('ward')});

@@ -522,6 +522,9 @@ read_rows(Live *live, LiveTable *table, Oid relation)
 
 	/* where no key can be read, nothing is known of the rows */
 	table->read = whole && (scan.rows == 0 || scan.without_key < scan.rows);
+	if (table->read)
+		medsync_report_table(table->name,
+							 scan.rows - scan.without_key - scan.unreadable);
 	if (scan.without_key > 0)
 		medsync_report_finding(MEDSYNC_ERROR, "key_missing",
 							   table_place(table), NULL, NULL,
@@ -548,7 +551,6 @@ medsync_live_read_table(Live *live, LiveTable *table)
 							   NULL, NULL, "The table is gone.");
 		return;
 	}
-	medsync_summary.tables++;
 	if (relation.kind != RELKIND_ORDINARY)
 	{
 		medsync_report_finding(MEDSYNC_ERROR, "altered", table_place(table),

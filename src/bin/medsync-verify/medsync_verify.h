@@ -105,6 +105,7 @@ extern void medsync_report_finding(MedsyncSeverity severity,
 								   const char *detail,...) pg_attribute_printf(6, 7);
 extern void medsync_report_signer(int64 index,
 								  const MedsyncVerifierKey *key);
+extern void medsync_report_table(const char *name, int64 rows);
 extern void medsync_report_receipt(const char *json);	/* what a valid one says */
 extern int	medsync_report_end(void);	/* the exit status */
 pg_noreturn extern void medsync_cannot_check(const char *format,...) pg_attribute_printf(1, 2);
