@@ -691,6 +691,24 @@ finds('it has not cosigned for too long', 'liar', ['bad_signature -'], argument 
 finds('two are demanded', 'liar', ['bad_signature -'],
 	argument => [ @witnessed[0, 1], '--key', do { $witness->add('two'); $witness->verifier_key('two') }, '--witnesses', 2 ]);
 
+# ---- many rows ----
+
+# each changed row finds its own among the missing ones, in any order
+$node->safe_psql('liar', <<'SQL');
+CREATE TABLE many (id int PRIMARY KEY, v text);
+SELECT medsync.track('many');
+INSERT INTO many SELECT i, 'v' || i FROM generate_series(1, 5000) i ORDER BY hashint4(i);
+SELECT medsync.seal();
+SQL
+$node->safe_psql('liar', past('liar', 'many', q{UPDATE many SET v = 'changed' WHERE id > 500; DELETE FROM many WHERE id <= 250;}));
+(undef, $report) = live('liar');
+my %count;
+$count{"$_->{verdict} $_->{relation}"}++ foreach grep { $_->{severity} ne 'notice' } @{ $report->{findings} };
+is_deeply(\%count, { 'altered public.many' => 4500, 'missing public.many' => 250 }, 'changed rows and missing ones');
+is(join(' ', map { $_->{row_key}{id} // () } @{ $report->{findings} }),
+	query($node, 'liar', q{SELECT string_agg(id::text, ' ' ORDER BY ctid) FROM many WHERE id > 500}),
+	'changed rows in the order in which they lie');
+
 # ---- a standby ----
 
 $node->backup('standby');

@@ -74,6 +74,66 @@ typedef struct LiveRun
 	UnbalancedList extra;		/* live, but not made */
 } LiveRun;
 
+typedef int (*Comparator) (const void *a, const void *b);
+
+/* ---- sorting ---- */
+
+/* Merge two neighbouring sorted runs of elements into another place. */
+static void
+merge_runs(const char *left, const char *middle, const char *end, char *to,
+		   size_t size, Comparator compare)
+{
+	const char *right = middle;
+
+	while (left < middle && right < end)
+	{
+		const char **from = compare(left, right) <= 0 ? &left : &right;
+
+		memcpy(to, *from, size);
+		*from += size;
+		to += size;
+	}
+	memcpy(to, left, middle - left);
+	memcpy(to + (middle - left), right, end - right);
+}
+
+/*
+ * Sort by merging.  The order in which elements come is chosen by whoever is
+ * checked, and can make qsort() take time that grows with their square.
+ */
+static void
+merge_sort(void *base, size_t count, size_t size, Comparator compare)
+{
+	size_t		len = count * size;
+	size_t		width;
+	char	   *from = base;
+	char	   *to;
+	char	   *spare;
+
+	if (count < 2)
+		return;
+	to = spare = pg_malloc(len);
+	for (width = size; width < len; width *= 2)
+	{
+		char	   *swap = from;
+		size_t		at;
+
+		for (at = 0; at < len; at += 2 * width)
+		{
+			size_t		middle = Min(at + width, len);
+
+			merge_runs(from + at, from + middle,
+					   from + Min(middle + width, len), to + at, size,
+					   compare);
+		}
+		from = to;
+		to = swap;
+	}
+	if (from == spare)
+		memcpy(base, spare, len);
+	pg_free(spare);
+}
+
 /* The server does not let us read its ledger, or cannot. */
 static void
 refuse_ledger(const MedsyncServerError *error)
@@ -131,9 +191,8 @@ sort_manifests(LiveRun *run)
 
 	if (run->tables != NULL)
 		return;
-	if (run->manifest_count > 0)
-		qsort(run->manifests, run->manifest_count, sizeof(StoredManifest),
-			  compare_manifests);
+	merge_sort(run->manifests, run->manifest_count, sizeof(StoredManifest),
+			   compare_manifests);
 	run->tables = pg_malloc0(sizeof(LiveTable) * (run->manifest_count + 1));
 	for (i = 0; i < run->manifest_count; i++)
 		if (i == 0 || run->manifests[i].table != run->manifests[i - 1].table)
@@ -575,12 +634,10 @@ check_balance(LiveRun *run)
 	int64		i;
 
 	medsync_row_balance_finish(run->live.balance, collect_unbalanced, run);
-	if (run->missing.count > 0)
-		qsort(run->missing.items, run->missing.count, sizeof(MedsyncRowItem),
-			  compare_keys);
-	if (run->extra.count > 0)
-		qsort(run->extra.items, run->extra.count, sizeof(MedsyncRowItem),
-			  compare_rows);
+	merge_sort(run->missing.items, run->missing.count, sizeof(MedsyncRowItem),
+			   compare_keys);
+	merge_sort(run->extra.items, run->extra.count, sizeof(MedsyncRowItem),
+			   compare_rows);
 	for (i = 0; i < run->extra.count; i++)
 		report_extra(run, &run->extra.items[i]);
 	for (i = 0; i < run->missing.count; i++)
