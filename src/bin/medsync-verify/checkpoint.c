@@ -27,14 +27,14 @@ static const char *best_note;
 static size_t best_note_len;
 static uint64 best_cosigned_at; /* newest time of a given witness; 0: none */
 
-/* The newest time of a checkpoint of this run with enough cosignatures */
-static bool have_cosigned = false;
-static uint64 cosigned_at;
-
 /* The last block of this run */
 static bool have_block = false;
 static uint64 last_block_height;
 static uint8 last_block_hash[MEDSYNC_HASH_SIZE];
+
+/* The newest time of a checkpoint of this run with enough cosignatures */
+static bool have_enough = false;
+static uint64 enough_at;
 
 /* What the signatures of a note are worth */
 typedef struct Signers
@@ -192,8 +192,8 @@ report_too_few(const MedsyncOptions *options, uint64 size, int witnesses)
 void
 medsync_checkpoint_cosigned(uint64 newest_time)
 {
-	cosigned_at = have_cosigned ? Max(cosigned_at, newest_time) : newest_time;
-	have_cosigned = true;
+	enough_at = have_enough ? Max(enough_at, newest_time) : newest_time;
+	have_enough = true;
 }
 
 /* Must an older checkpoint be found that has enough cosignatures? */
@@ -201,7 +201,7 @@ bool
 medsync_checkpoint_wants_older(const MedsyncOptions *options)
 {
 	return have_best && medsync_summary.witnesses < options->witnesses &&
-		!have_cosigned;
+		!have_enough;
 }
 
 /*
@@ -232,9 +232,9 @@ check_witnesses(const MedsyncOptions *options, int64 now)
 {
 	if (medsync_summary.witnesses >= options->witnesses)
 		return;
-	if (have_cosigned &&
+	if (have_enough &&
 		(options->max_age == 0 ||
-		 cosigned_at >= (uint64) (now - options->max_age)))
+		 enough_at >= (uint64) (now - options->max_age)))
 		return;
 	report_too_few(options, best.size, medsync_summary.witnesses);
 }

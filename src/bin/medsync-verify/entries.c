@@ -548,6 +548,8 @@ check_entry(MedsyncStream *stream, MedsyncStreamEntry *item)
 {
 	const MedsyncEntry *entry = item->entry;
 
+	if (item->index < 0)
+		medsync_chain_check_unsealed(&stream->chain, item->header);
 	if (medsync_operation_name(entry->operation) == NULL)
 		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
 							   entry_place(stream, item), NULL, NULL,
@@ -587,11 +589,8 @@ decode_entry(MedsyncStream *stream, const uint8 *payload, size_t len,
 	if (index >= 0)
 		medsync_chain_entry(&stream->chain, index, &header, &entry);
 	else
-	{
-		medsync_chain_unsealed(&stream->chain, &header);
 		stream->oldest_unsealed = Min(stream->oldest_unsealed,
 									  header.flush_time);
-	}
 	check_entry(stream, &item);
 	return true;
 }
