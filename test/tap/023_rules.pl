@@ -216,6 +216,8 @@ breaks('made by a transaction that had ended', 'block_altered', qr/older than it
 
 breaks('two columns of one name', 'entry_altered', qr/two columns of its manifest/,
 	'manifest', 'M0', '"name":"name"', '"name":"id"');
+breaks('a column twice in the primary key', 'entry_altered', qr/primary key in its manifest/,
+	'manifest', 'M0', '"key":[1]', '"key":[1,1]');
 breaks('a parent that never was', 'entry_altered', qr/partition of no partitioned table/,
 	'manifest', 'M3', '"parent":3', '"parent":99');
 breaks('a parent that has rows', 'entry_altered', qr/partition of no partitioned table/,

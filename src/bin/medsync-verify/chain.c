@@ -38,6 +38,7 @@
 #define ERAS_MAX			16384
 #define SNAPSHOT_TEXT_MAX	(8 * 1024 * 1024)
 #define FIRST_XID			3	/* no transaction has a lower one */
+#define UNIONS_MAX			1000	/* a line is closed once a restore */
 
 /* bytes of a block record before its snapshot */
 #define BLOCK_FIXED_SIZE	(8 + 4 + 32 + 8 + 8 + 32 + 8 + 8 + 32)
@@ -264,6 +265,22 @@ unite(const MedsyncXidSet *a, const MedsyncXidSet *b)
 	for (i = 0; i < b->count; i++)
 		if (b->in_progress[i] >= a->xmax)
 			result.in_progress[result.count++] = b->in_progress[i];
+	return result;
+}
+
+static MedsyncXidSet
+copy_set(const MedsyncXidSet *set)
+{
+	MedsyncXidSet result = *set;
+
+	if (set->count == 0)
+		result.in_progress = NULL;
+	else
+	{
+		result.in_progress = pg_malloc(sizeof(uint64) * set->count);
+		memcpy(result.in_progress, set->in_progress,
+			   sizeof(uint64) * set->count);
+	}
 	return result;
 }
 
@@ -506,7 +523,7 @@ check_call(MedsyncChain *chain)
 		report_block(chain, NULL, NULL,
 					 "What the block holds belongs into an earlier block of its era.");
 	else if (!chain->of_last_call && is_of_other_line(chain) &&
-			 !is_closing(xids))
+			 (!is_closing(xids) || line->unions == UNIONS_MAX))
 		report_block(chain, NULL, NULL, block->sealer_xid < xids->xmax ?
 					 "The transaction that made the block is older than its snapshot." :
 					 "The block's snapshot is older than that of a block below.");
@@ -801,6 +818,26 @@ check_repeated(MedsyncChain *chain)
 		}
 }
 
+/* Add what is finished in a call's snapshot to what was before. */
+static void
+add_finished(MedsyncLine *line, const MedsyncXidSet *xids)
+{
+	MedsyncXidSet finished;
+
+	if (is_subset(&line->finished, xids))
+		finished = copy_set(xids);
+	else if (line->unions < UNIONS_MAX)
+	{
+		finished = unite(&line->finished, xids);
+		line->unions++;
+	}
+	else
+		return;					/* that was reported */
+	free_set(&line->before);
+	line->before = line->finished;
+	line->finished = finished;
+}
+
 /* A call of the sealer begins in the line; the line takes its snapshot. */
 static void
 begin_call(MedsyncChain *chain, MedsyncLine *line)
@@ -813,9 +850,7 @@ begin_call(MedsyncChain *chain, MedsyncLine *line)
 		block->sealer_xid == chain->first_sealer;
 	line->height = block->height;
 	line->last_xid = 0;
-	free_set(&line->before);
-	line->before = line->finished;
-	line->finished = unite(&line->before, &block->xids);
+	add_finished(line, &block->xids);
 	line->before_sealer = line->last_sealer;
 	free_set(&line->last);
 	line->last = block->xids;

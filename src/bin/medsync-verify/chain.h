@@ -62,6 +62,8 @@ typedef struct MedsyncLine
 	MedsyncXidSet before;		/* in that of any but the newest */
 	uint32		timeline;		/* the highest of its eras with blocks */
 
+	int			unions;			/* snapshots that were older in part */
+
 	/* the newest call */
 	bool		closing;		/* made in another line; nothing follows */
 	bool		begins_before;	/* it may have made blocks before the stream */

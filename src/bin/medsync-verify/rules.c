@@ -91,6 +91,27 @@ has_equal_names(const MedsyncManifest *manifest)
 	return found;
 }
 
+/* The column of a number, which ascend; NULL: there is none. */
+static const MedsyncColumn *
+find_column(const MedsyncManifest *manifest, int number)
+{
+	int			low = 0;
+	int			high = manifest->column_count;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+
+		if (manifest->columns[middle].number < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < manifest->column_count &&
+		manifest->columns[low].number == number ?
+		&manifest->columns[low] : NULL;
+}
+
 /* Do rows have a key?  An excluded column is no part of one. */
 static bool
 has_row_key(const MedsyncManifest *manifest)
@@ -99,24 +120,36 @@ has_row_key(const MedsyncManifest *manifest)
 
 	for (i = 0; i < manifest->key_count; i++)
 	{
-		int			low = 0;
-		int			high = manifest->column_count;
+		const MedsyncColumn *column = find_column(manifest, manifest->key[i]);
 
-		while (low < high)
-		{
-			int			middle = low + (high - low) / 2;
-
-			if (manifest->columns[middle].number < manifest->key[i])
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		if (low < manifest->column_count &&
-			manifest->columns[low].number == manifest->key[i] &&
-			!manifest->columns[low].excluded)
+		if (column != NULL && !column->excluded)
 			return true;
 	}
 	return false;
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	int			x = *(const int *) a;
+	int			y = *(const int *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Is the primary key of columns that are there, each once?  Sorts it. */
+static bool
+is_key_of_columns(MedsyncManifest *manifest)
+{
+	int			i;
+
+	medsync_sort(manifest->key, manifest->key_count, sizeof(int),
+				 compare_numbers);
+	for (i = 0; i < manifest->key_count; i++)
+		if (find_column(manifest, manifest->key[i]) == NULL ||
+			(i > 0 && manifest->key[i - 1] == manifest->key[i]))
+			return false;
+	return true;
 }
 
 /* A manifest of the list; they ascend by table and version. */
@@ -153,6 +186,8 @@ medsync_rules_manifest(MedsyncRules *rules, uint32 table, uint32 version,
 	manifest->has_row_key = has_row_key(parsed);
 	if (has_equal_names(parsed))
 		manifest->problem = "two columns of its manifest have one name";
+	else if (!is_key_of_columns(parsed))
+		manifest->problem = "the primary key in its manifest is not of columns, each once";
 	medsync_manifest_free(parsed);
 }
 
