@@ -112,6 +112,7 @@ struct MedsyncStream
 	uint64		leaves_tile;
 	int			leaves_width;	/* 0: none was read */
 
+	bool		unsealed_reported;
 	int64		oldest_unsealed;	/* flush time; PG_INT64_MAX: none */
 	char	   *note;			/* of 'C'; NULL: none */
 	size_t		note_len;
@@ -311,6 +312,9 @@ read_manifest(MedsyncStream *stream, const uint8 *payload, size_t len)
 	manifest->name = name_in_manifest(manifest, content,
 									  MEDSYNC_WIRE_LEFT(&reader));
 	stream->manifest_count++;
+	medsync_rules_manifest(&stream->chain.rules, manifest->table,
+						   manifest->version, content,
+						   MEDSYNC_WIRE_LEFT(&reader));
 	if (stream->callbacks.manifest != NULL)
 		stream->callbacks.manifest(stream->callbacks.arg, manifest->table,
 								   manifest->version, content,
@@ -564,6 +568,21 @@ check_entry(MedsyncStream *stream, MedsyncStreamEntry *item)
 		stream->callbacks.entry(stream->callbacks.arg, item);
 }
 
+/* What chain.c checks of a sealed entry; the first finding is enough. */
+static void
+check_unsealed(MedsyncStream *stream, const MedsyncStreamEntry *item)
+{
+	const char *problem = medsync_chain_unsealed(&stream->chain, item->header,
+												 item->entry);
+
+	if (problem != NULL && !stream->unsealed_reported)
+		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
+							   entry_place(stream, item), NULL, NULL,
+							   "The ledger cannot hold such an entry, which is not sealed: %s.",
+							   problem);
+	stream->unsealed_reported |= problem != NULL;
+}
+
 /* Decode an entry, check it, and pass it on; false where it is malformed. */
 static bool
 decode_entry(MedsyncStream *stream, const uint8 *payload, size_t len,
@@ -589,8 +608,11 @@ decode_entry(MedsyncStream *stream, const uint8 *payload, size_t len,
 	if (index >= 0)
 		medsync_chain_entry(&stream->chain, index, &header, &entry);
 	else
+	{
 		stream->oldest_unsealed = Min(stream->oldest_unsealed,
 									  header.flush_time);
+		check_unsealed(stream, &item);
+	}
 	check_entry(stream, &item);
 	return true;
 }
@@ -955,6 +977,9 @@ check_note(MedsyncStream *stream)
 			!(stream->log_differs &&
 			  checkpoint.size == stream->log->checkpoint.size))
 			check_signed_root(stream, &checkpoint);
+		if (!medsync_summary.ledger_damaged)
+			medsync_rules_checkpoint(&stream->chain.rules, stream->note,
+									 stream->note_len, &checkpoint);
 	}
 	else if (stream->log == NULL)
 		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",

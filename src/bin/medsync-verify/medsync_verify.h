@@ -10,6 +10,8 @@
  *	log.c		mode log: a public export, tile by tile
  *	entries.c	mode entries: the private export; the stream of records
  *	chain.c		blocks: their chain, and which entries they may hold
+ *	rules.c		what entries, manifests and signer entries may say
+ *	sort.c		sorting in an order that an outsider has chosen
  *	receipt.c	mode receipt
  *	live.c		mode live: the same stream from a server, and its tables
  *
