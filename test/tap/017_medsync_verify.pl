@@ -390,6 +390,68 @@ my $width = $size % 256;
 	}
 }
 
+# ---- files that change while they are read ----
+
+# Watches a file through inotify: how often it is closed, and puts another one
+# in its place as soon as it was for the first time.
+my $watch = <<'PYTHON';
+import ctypes, os, select, struct, subprocess, sys
+watched, other, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init()
+libc.inotify_add_watch(fd, watched.encode(), 0x10)  # IN_CLOSE_NOWRITE
+if other:
+    os.link(other, other + ".link")
+process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+if other:
+    os.read(fd, 4096)
+    os.rename(other + ".link", watched)
+errors = process.communicate()[1].decode()
+closed = 0
+while not other and select.select([fd], [], [], 0)[0]:
+    closed += len(os.read(fd, 65536)) // 16
+print(process.returncode, closed, errors)
+PYTHON
+
+sub watch
+{
+	my (@argument) = @_;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ 'python3', '-c', $watch, @argument ], '<', \undef, '>', \$out, '2>', \$err, IPC::Run::timeout(60));
+	is($err, '', 'the watcher');
+	return $out;
+}
+
+{
+	my $state = "$dir/watch.state";
+
+	# what is compared with the state comes from the bytes that were checked
+	is_clean_run('remember', 'log', $early, '--key', $key, '--state', "$state.early");
+	for my $tile (grep { -f } glob "$log/tile/[0-9]/* $log/tile/[0-9]/*.p/*")
+	{
+		next if $tile =~ m{\.p/(\d+)$} && $1 != ($tile =~ m{tile/1/} ? int($size / 256) : $size % 256);
+		unlink $state;
+		system('cp', "$state.early", $state);
+		like(watch($tile, '', 'medsync-verify', 'log', $log, '--key', $key, '--state', $state), qr/^0 1 $/,
+			"$tile is read once");
+	}
+
+	# a private export that was changed, and a tile that is changed to fit, in time
+	my $forged = forged_entries($entries, 'flip', 'E5', 60, 'reseal', 'drop', 'C0');
+	my $fitting = log_of($forged);
+	my %status;
+	for my $attempt (1 .. 20)
+	{
+		my $copy = copy_of($log);
+
+		my ($exit) = watch("$copy/tile/0/000", "$fitting/tile/0/000", 'medsync-verify', 'entries', $forged, '--log', $copy, '--key', $key) =~ /^(-?\d+)/;
+		$status{$exit}++;
+		remove_tree($copy);
+	}
+	is($status{0} // 0, 0, 'tiles that change between two looks give no clean run') or diag(explain(\%status));
+}
+
 # ---- signatures ----
 
 {

@@ -10,7 +10,9 @@
  * Each entry's leaf is computed.  With a public export that holds, the leaf
  * must be the one that stands there, and the tree goes on from that, so that
  * one altered entry is one finding.  Without one the leaves themselves make
- * the tree.  Its root is compared at the end of each block, at the size of
+ * the tree.  Tiles are read a second time for this, and need not be what they
+ * were when the log was checked: the tree must have the log's signed root at
+ * its size, whatever it was made of.  The root is compared at the end of each block, at the size of
  * each signed checkpoint and at that of the remembered one.
  *
  * Memory: 64 kB of tree, the largest record, what chain.c needs, about 150 bytes
@@ -98,7 +100,8 @@ struct MedsyncStream
 	bool		state_compared; /* the tree had the remembered size */
 	bool		state_differs;	/* and another root */
 	uint8		state_root[MEDSYNC_HASH_SIZE];
-	bool		log_differs;	/* the same, of a log that does not hold */
+	bool		log_compared;	/* the tree had the log's size */
+	bool		log_differs;	/* and another root than was signed */
 	bool		signed_root_holds;	/* that of the stream's own checkpoint */
 
 	/* the block being read */
@@ -370,6 +373,14 @@ no_sink(void *arg, int level, uint64 tile, const uint8 *hashes)
 {
 }
 
+/* The tiles are not those any more that the log's root vouched for. */
+static void
+report_log_changed(MedsyncStream *stream)
+{
+	medsync_cannot_check("\"%s\" changed while it was read",
+						 stream->log->directory);
+}
+
 /* The leaf hash that the log has at an index; NULL: it has none. */
 static const uint8 *
 log_leaf(MedsyncStream *stream, uint64 index)
@@ -387,22 +398,9 @@ log_leaf(MedsyncStream *stream, uint64 index)
 										 MEDSYNC_TILE_WIDTH);
 		if (!stream->log->tiles.fetch(stream->log, 0, tile,
 									  stream->leaves_width, stream->leaves))
-			medsync_cannot_check("\"%s\" changed while it was read",
-								 stream->log->directory);
+			report_log_changed(stream);
 	}
 	return stream->leaves + place * MEDSYNC_HASH_SIZE;
-}
-
-/* Go to where a block begins or ends, as far as the log reaches. */
-static void
-seek_tree(MedsyncStream *stream, uint64 size)
-{
-	if (stream->tree.size == size)
-		return;
-	stream->tree_lost = stream->log == NULL ||
-		size > stream->log->checkpoint.size ||
-		!medsync_log_edges(stream->log, size, &stream->tree);
-	stream->tree.size = size;
 }
 
 /* Compare the tree where its size is that of a checkpoint we know. */
@@ -421,13 +419,29 @@ compare_known_root(MedsyncStream *stream)
 									   medsync_state.checkpoint.root,
 									   MEDSYNC_HASH_SIZE) != 0;
 	}
-	if (log != NULL && !stream->log_leaves &&
-		stream->tree.size == log->checkpoint.size)
+	if (log != NULL && stream->tree.size == log->checkpoint.size)
 	{
 		medsync_tree_root(&stream->tree, root);
+		stream->log_compared = true;
 		stream->log_differs = memcmp(root, log->checkpoint.root,
 									 MEDSYNC_HASH_SIZE) != 0;
+		if (stream->log_differs && stream->log_leaves)
+			report_log_changed(stream);
 	}
+}
+
+/* Go to where a block begins or ends, as far as the log reaches. */
+static void
+seek_tree(MedsyncStream *stream, uint64 size)
+{
+	if (stream->tree.size == size)
+		return;
+	stream->tree_lost = stream->log == NULL ||
+		size > stream->log->checkpoint.size ||
+		!medsync_log_edges(stream->log, size, &stream->tree);
+	stream->tree.size = size;
+	if (!stream->tree_lost)
+		compare_known_root(stream);
 }
 
 static void
@@ -880,12 +894,46 @@ end_of_blocks(const MedsyncStream *stream)
 	return (uint64) stream->chain.last_end;
 }
 
+/*
+ * Is this the log's checkpoint, or does the log go on from it?  A proof tells,
+ * so that it does not matter whether the tiles are still the ones they were.
+ */
+static bool
+is_older_log(MedsyncLog *log, const MedsyncCheckpoint *checkpoint)
+{
+	uint8		proof[MEDSYNC_PROOF_MAX][MEDSYNC_HASH_SIZE];
+	int			count;
+
+	count = medsync_tiles_consistency(&log->tiles, checkpoint->size,
+									  log->checkpoint.size, proof);
+	return count >= 0 &&
+		medsync_merkle_verify_consistency(checkpoint->size, checkpoint->root,
+										  log->checkpoint.size,
+										  log->checkpoint.root,
+										  (const uint8 (*)[MEDSYNC_HASH_SIZE]) proof,
+										  count);
+}
+
+/* A signed checkpoint below the entries that are there, against the log. */
+static void
+check_older_log(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
+{
+	stream->signed_root_holds = is_older_log(stream->log, checkpoint);
+	if (!stream->signed_root_holds)
+		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
+							   MEDSYNC_NO_PLACE,
+							   medsync_hex(checkpoint->root, MEDSYNC_HASH_SIZE),
+							   NULL,
+							   "The log has another root than was signed for size " UINT64_FORMAT ".",
+							   checkpoint->size);
+}
+
 /* A signed checkpoint against the tree of the entries. */
 static void
 check_signed_root(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
 {
 	const uint8 *root = kept_root(stream, checkpoint->size);
-	uint8		log_root[MEDSYNC_HASH_SIZE];
+	uint8		empty_root[MEDSYNC_HASH_SIZE];
 
 	if (checkpoint->size > end_of_blocks(stream))
 	{
@@ -895,14 +943,16 @@ check_signed_root(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
 							   "The blocks end before the signed checkpoint.");
 		return;
 	}
-	if (root == NULL && stream->log_leaves &&
-		checkpoint->size <= stream->log->checkpoint.size &&
-		medsync_tiles_root(&stream->log->tiles, checkpoint->size, log_root))
-		root = log_root;
 	if (root == NULL && checkpoint->size == 0)
 	{
-		medsync_sha256("", 0, log_root);
-		root = log_root;
+		medsync_sha256("", 0, empty_root);
+		root = empty_root;
+	}
+	if (root == NULL && stream->log_leaves &&
+		checkpoint->size <= stream->log->checkpoint.size)
+	{
+		check_older_log(stream, checkpoint);
+		return;
 	}
 	if (root == NULL)
 		medsync_report_finding(MEDSYNC_ERROR, "block_altered",
@@ -962,6 +1012,9 @@ check_sizes(MedsyncStream *stream)
 							   medsync_number(end),
 							   "The blocks end before the log does.");
 	}
+	else if (stream->log_leaves && !stream->log_compared &&
+			 stream->chain.blocks > 0 && !medsync_summary.ledger_damaged)
+		report_log_changed(stream);
 	if (stream->log_differs)
 		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
 							   MEDSYNC_NO_PLACE, NULL, NULL,

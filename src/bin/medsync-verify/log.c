@@ -7,7 +7,8 @@
  * vouches for the last, partial tiles of all levels together, each of their
  * hashes for a full tile below, and each hash of level 0 for an entry.  So
  * the tree is walked from the top down, every file is read once and what was
- * changed is named exactly.  Where a tile is missing or is not what the one
+ * changed is named exactly.  What is compared with the remembered checkpoint
+ * is made of the bytes that this walk has seen.  Where a tile is missing or is not what the one
  * above says, the part of the tree under it is computed from the entries
  * instead: if that gives the hash wanted, only the tile was damaged.
  *
@@ -545,7 +546,7 @@ report_unknown_change(const Rebuild *rebuild, const uint8 *expected,
 
 /* Compute a part of the tree from its entries; expected is its root. */
 static void
-rebuild_part(MedsyncLog *log, uint64 first, uint64 count,
+compute_part(MedsyncLog *log, uint64 first, uint64 count,
 			 const uint8 *expected)
 {
 	Rebuild		rebuild = {0};
@@ -582,7 +583,38 @@ rebuild_part(MedsyncLog *log, uint64 first, uint64 count,
 	free_tree(&rebuild.by_tiles);
 }
 
+/*
+ * The same for a part that was found wrong.  If nothing is wrong with it now,
+ * the files were replaced meanwhile.
+ */
+static void
+rebuild_part(MedsyncLog *log, uint64 first, uint64 count,
+			 const uint8 *expected)
+{
+	int64		errors = medsync_summary.errors;
+
+	compute_part(log, first, count, expected);
+	if (medsync_summary.errors == errors && log->missing_count == 0)
+		medsync_cannot_check("\"%s\" changed while it was read",
+							 log->directory);
+}
+
 /* ---- the walk from the top ---- */
+
+/*
+ * A tile of which the checkpoint vouches was read.  Where it holds the edge
+ * of the tree as it was at the remembered size, keep that: it must come from
+ * these very bytes, since the files can be others when they are read again.
+ */
+static void
+keep_remembered(MedsyncLog *log, int level, uint64 n, const uint8 *hashes)
+{
+	uint64		size = log->remembered.size;
+
+	if (size > 0 && medsync_tree_edge_tile(size, level) == n)
+		memcpy(log->remembered.edge[level], hashes,
+			   medsync_tree_edge_width(size, level) * MEDSYNC_HASH_SIZE);
+}
 
 /* The hash that stands for a full tile in the one above. */
 static void
@@ -615,6 +647,7 @@ walk_tile(MedsyncLog *log, int level, uint64 n, const uint8 *expected)
 		full_tile_root(hashes, root);
 		if (memcmp(root, expected, MEDSYNC_HASH_SIZE) == 0)
 		{
+			keep_remembered(log, level, n, hashes);
 			if (level == 0)
 				check_bundle(log, n, MEDSYNC_TILE_WIDTH, hashes);
 			for (i = 0; level > 0 && i < MEDSYNC_TILE_WIDTH; i++)
@@ -635,6 +668,10 @@ walk_edges(MedsyncLog *log, const MedsyncTree *edges)
 	int			level;
 	int			i;
 
+	for (level = 0; level < MEDSYNC_TILE_LEVELS; level++)
+		if (medsync_tree_edge_width(size, level) > 0)
+			keep_remembered(log, level, medsync_tree_edge_tile(size, level),
+							edges->edge[level]);
 	for (level = MEDSYNC_TILE_LEVELS - 1; level > 0; level--)
 		for (i = 0; i < medsync_tree_edge_width(size, level); i++)
 			walk_tile(log, level - 1,
@@ -686,9 +723,7 @@ compare_with_state(MedsyncLog *log)
 	if (!medsync_state.exists || !log->holds ||
 		old->size >= log->checkpoint.size)
 		return;
-	if (!medsync_tiles_root(&log->tiles, old->size, root))
-		medsync_cannot_check("\"%s\" changed while it was read",
-							 log->directory);
+	medsync_tree_root(&log->remembered, root);
 	if (memcmp(root, old->root, MEDSYNC_HASH_SIZE) != 0)
 		medsync_checkpoint_forked(root);
 }
@@ -702,6 +737,10 @@ medsync_log_verify(MedsyncLog *log)
 
 	log->holds = true;
 	medsync_tree_init(&edges);
+	medsync_tree_init(&log->remembered);
+	if (medsync_state.exists &&
+		medsync_state.checkpoint.size < log->checkpoint.size)
+		log->remembered.size = medsync_state.checkpoint.size;
 	if (medsync_log_edges(log, log->checkpoint.size, &edges))
 		medsync_tree_root(&edges, root);
 	else

@@ -167,6 +167,7 @@ typedef struct MedsyncLog
 	MedsyncTileReader tiles;
 
 	/* log.c alone */
+	MedsyncTree remembered;		/* edge at the remembered size, if it is smaller */
 	bool		gave_up;		/* too much is missing to go on looking */
 	uint64		missing_from;	/* a stretch of missing entries */
 	uint64		missing_count;	/* 0: there is none */
