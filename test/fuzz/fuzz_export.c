@@ -177,6 +177,8 @@ static void
 reset(MedsyncMode mode)
 {
 	have_best = false;
+	have_log = false;
+	told_truncated = false;
 	have_block = false;
 	memset(&medsync_summary, 0, sizeof(medsync_summary));
 	memset(&options, 0, sizeof(options));

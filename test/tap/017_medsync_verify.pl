@@ -574,6 +574,29 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	my $good = state_of($state);
 	is(join(' ', glob "$state.*"), '', 'nothing is left beside it');
 
+	# a public export that lags behind the private one is no rollback
+	my $lagging = "$dir/lagging.state";
+	my @lagging = ('--key', $key, '--state', $lagging);
+	for my $round (1, 2)
+	{
+		is_clean_run("round $round: entries that are newer than the log", 'entries', $entries, '--log', $early, @lagging);
+		is_clean_run("round $round: the same log alone", 'log', $early, @lagging);
+		like(state_of($lagging), qr/^block .*\nlog $early_size [0-9a-f]{64} \d+\n\n\Q$origin\E\n$size\n/m, 'both are remembered');
+	}
+	my $both = state_of($lagging);
+	finds('the older log is cut off', 'truncated', 'log', forged_log($early, 'cut', $early_size - 1), @lagging);
+	finds('the older log was changed', 'forked', 'log', forged_log($early, 'flip', 3), @lagging);
+	finds('it went on as another one', 'forked', 'log', forged_log($log, 'flip', $early_size), @lagging);
+	finds('the older pair', 'truncated truncated', 'entries', $early_entries, '--log', $early, @lagging);
+	is(state_of($lagging), $both, 'nothing of that is remembered');
+	is_clean_run('the log catches up', 'log', $log, @lagging);
+	like(state_of($lagging), qr/^block .*\n\n\Q$origin\E\n$size\n/m, 'there is one checkpoint again');
+	finds('and must not fall back', 'truncated', 'log', $early, @lagging);
+	for my $odd ('log', 'log 5', "log $size " . 'aa' x 32 . ' 1', 'log 5 ' . 'AA' x 32 . ' 1', 'log 5 ' . 'aa' x 32 . ' x', "log none\nlog none")
+	{
+		cannot("a state file with '$odd'", qr/damaged/, 'log', $log, '--key', $key, '--state', write_file("$dir/odd", $both =~ s/^log .*$/$odd/mr));
+	}
+
 	# rolled back, cut, forked, replaced, cloned: each with the key that signs
 	my @attack = (
 		[ 'an older state of the log', 'truncated', $early ],

@@ -97,9 +97,10 @@ struct MedsyncStream
 	bool		root_differs;	/* the block before had another root */
 	KeptRoot   *roots;			/* a ring */
 	uint64		root_count;		/* kept so far, also those overwritten */
-	bool		state_compared; /* the tree had the remembered size */
-	bool		state_differs;	/* and another root */
-	uint8		state_root[MEDSYNC_HASH_SIZE];
+	MedsyncRemembered known[MEDSYNC_REMEMBERED_MAX];
+	int			known_count;
+	bool		known_differs[MEDSYNC_REMEMBERED_MAX];	/* another root there */
+	uint8		known_found[MEDSYNC_REMEMBERED_MAX][MEDSYNC_HASH_SIZE];
 	bool		log_compared;	/* the tree had the log's size */
 	bool		log_differs;	/* and another root than was signed */
 	bool		signed_root_holds;	/* that of the stream's own checkpoint */
@@ -409,15 +410,17 @@ compare_known_root(MedsyncStream *stream)
 {
 	const MedsyncLog *log = stream->log;
 	uint8		root[MEDSYNC_HASH_SIZE];
+	int			i;
 
-	if (medsync_state.exists && !stream->state_compared &&
-		stream->tree.size == medsync_state.checkpoint.size)
+	for (i = 0; i < stream->known_count; i++)
 	{
-		medsync_tree_root(&stream->tree, stream->state_root);
-		stream->state_compared = true;
-		stream->state_differs = memcmp(stream->state_root,
-									   medsync_state.checkpoint.root,
-									   MEDSYNC_HASH_SIZE) != 0;
+		const MedsyncRemembered *known = &stream->known[i];
+
+		if (stream->tree.size != known->size)
+			continue;
+		medsync_tree_root(&stream->tree, stream->known_found[i]);
+		stream->known_differs[i] = memcmp(stream->known_found[i], known->root,
+										  MEDSYNC_HASH_SIZE) != 0;
 	}
 	if (log != NULL && stream->tree.size == log->checkpoint.size)
 	{
@@ -828,6 +831,7 @@ medsync_stream_begin(const MedsyncOptions *options, MedsyncLog *log,
 	stream->oldest_unsealed = PG_INT64_MAX;
 	stream->roots = pg_malloc(sizeof(KeptRoot) * ROOTS_KEPT);
 	medsync_tree_init(&stream->tree);
+	stream->known_count = medsync_checkpoint_remembered(stream->known);
 	compare_known_root(stream);
 	medsync_summary.entries = 0;
 	return stream;
@@ -978,8 +982,9 @@ check_note(MedsyncStream *stream)
 
 	if (stream->note != NULL)
 	{
-		if (medsync_checkpoint_check(stream->options, stream->note,
-									 stream->note_len, &checkpoint) &&
+		if (medsync_checkpoint_check(stream->options, MEDSYNC_OF_ENTRIES,
+									 stream->note, stream->note_len,
+									 &checkpoint) &&
 			!(stream->log_differs &&
 			  checkpoint.size == stream->log->checkpoint.size))
 			check_signed_root(stream, &checkpoint);
@@ -1052,19 +1057,26 @@ check_unannounced(MedsyncStream *stream)
 }
 
 /*
- * The remembered checkpoint against the tree that was built from entries.
- * Where these are not what was signed it differs for that reason alone.
+ * The remembered checkpoints against the tree that was built from entries.
+ * Where these are not what was signed they differ for that reason alone.
  */
 static void
 check_state(MedsyncStream *stream)
 {
-	/* what the log covers was compared there */
-	if (stream->log_leaves &&
-		medsync_state.checkpoint.size <= stream->log->checkpoint.size)
+	int			i;
+
+	if (!stream->signed_root_holds && medsync_summary.ledger_damaged)
 		return;
-	if (stream->state_differs &&
-		(stream->signed_root_holds || !medsync_summary.ledger_damaged))
-		medsync_checkpoint_forked(stream->state_root);
+	for (i = 0; i < stream->known_count; i++)
+	{
+		/* what the log covers was compared there */
+		if (stream->log_leaves &&
+			stream->known[i].size <= stream->log->checkpoint.size)
+			continue;
+		if (stream->known_differs[i])
+			medsync_checkpoint_forked(&stream->known[i],
+									  stream->known_found[i]);
+	}
 }
 
 static void

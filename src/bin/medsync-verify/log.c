@@ -603,17 +603,23 @@ rebuild_part(MedsyncLog *log, uint64 first, uint64 count,
 
 /*
  * A tile of which the checkpoint vouches was read.  Where it holds the edge
- * of the tree as it was at the remembered size, keep that: it must come from
+ * of the tree as it was at a remembered size, keep that: it must come from
  * these very bytes, since the files can be others when they are read again.
  */
 static void
 keep_remembered(MedsyncLog *log, int level, uint64 n, const uint8 *hashes)
 {
-	uint64		size = log->remembered.size;
+	int			i;
 
-	if (size > 0 && medsync_tree_edge_tile(size, level) == n)
-		memcpy(log->remembered.edge[level], hashes,
-			   medsync_tree_edge_width(size, level) * MEDSYNC_HASH_SIZE);
+	for (i = 0; i < MEDSYNC_REMEMBERED_MAX; i++)
+	{
+		const MedsyncTree *tree = &log->remembered[i];
+
+		if (tree->size > 0 && medsync_tree_edge_tile(tree->size, level) == n)
+			memcpy(tree->edge[level], hashes,
+				   medsync_tree_edge_width(tree->size, level) *
+				   MEDSYNC_HASH_SIZE);
+	}
 }
 
 /* The hash that stands for a full tile in the one above. */
@@ -712,20 +718,41 @@ medsync_log_edges(MedsyncLog *log, uint64 size, MedsyncTree *tree)
 	return true;
 }
 
-/* Does the tree go on from the one that is remembered? */
+/* Make room for the edges at the remembered sizes that are within the log. */
+static void
+begin_remembered(MedsyncLog *log)
+{
+	MedsyncRemembered known[MEDSYNC_REMEMBERED_MAX];
+	int			count = medsync_checkpoint_remembered(known);
+	int			i;
+
+	for (i = 0; i < MEDSYNC_REMEMBERED_MAX; i++)
+	{
+		medsync_tree_init(&log->remembered[i]);
+		if (i < count && known[i].size < log->checkpoint.size)
+			log->remembered[i].size = known[i].size;
+	}
+}
+
+/* Does the tree go on from those that are remembered? */
 static void
 compare_with_state(MedsyncLog *log)
 {
-	const MedsyncCheckpoint *old = &medsync_state.checkpoint;
-	uint8		root[MEDSYNC_HASH_SIZE];
+	MedsyncRemembered known[MEDSYNC_REMEMBERED_MAX];
+	int			count = medsync_checkpoint_remembered(known);
+	int			i;
 
 	/* of a damaged tree nothing can be said; of other sizes it was */
-	if (!medsync_state.exists || !log->holds ||
-		old->size >= log->checkpoint.size)
-		return;
-	medsync_tree_root(&log->remembered, root);
-	if (memcmp(root, old->root, MEDSYNC_HASH_SIZE) != 0)
-		medsync_checkpoint_forked(root);
+	for (i = 0; i < count && log->holds; i++)
+	{
+		uint8		root[MEDSYNC_HASH_SIZE];
+
+		if (known[i].size >= log->checkpoint.size)
+			continue;
+		medsync_tree_root(&log->remembered[i], root);
+		if (memcmp(root, known[i].root, MEDSYNC_HASH_SIZE) != 0)
+			medsync_checkpoint_forked(&known[i], root);
+	}
 }
 
 /* Read the whole export and report what is not as the checkpoint says. */
@@ -737,10 +764,7 @@ medsync_log_verify(MedsyncLog *log)
 
 	log->holds = true;
 	medsync_tree_init(&edges);
-	medsync_tree_init(&log->remembered);
-	if (medsync_state.exists &&
-		medsync_state.checkpoint.size < log->checkpoint.size)
-		log->remembered.size = medsync_state.checkpoint.size;
+	begin_remembered(log);
 	if (medsync_log_edges(log, log->checkpoint.size, &edges))
 		medsync_tree_root(&edges, root);
 	else
@@ -799,7 +823,8 @@ medsync_log_open(const MedsyncOptions *options, MedsyncLog *log)
 		medsync_cannot_check("could not open directory \"%s\": %s",
 							 options->log_dir, strerror(errno));
 	text = read_checkpoint(log, &len);
-	if (!medsync_checkpoint_check(options, text, len, &log->checkpoint))
+	if (!medsync_checkpoint_check(options, MEDSYNC_OF_LOG, text, len,
+								  &log->checkpoint))
 		return false;
 	medsync_tiles_open(&log->tiles, log->checkpoint.size, fetch_tile, log);
 	return true;

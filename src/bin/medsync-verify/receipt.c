@@ -63,8 +63,8 @@ check_signers(const MedsyncOptions *options, const StringInfo text)
 
 	if (!medsync_proof_parse(text->data, text->len, &proof))
 		return true;			/* medsync_receipt_check() says so */
-	return medsync_checkpoint_check(options, proof.note, proof.note_len,
-									&checkpoint);
+	return medsync_checkpoint_check(options, MEDSYNC_OF_RECEIPT, proof.note,
+									proof.note_len, &checkpoint);
 }
 
 /* Mode receipt. */
