@@ -257,7 +257,10 @@ for my $from (0, 1, $early_size - 1, $early_size, $size - 1, $size)
 	my $path = "$dir/from$from";
 
 	$node->safe_psql('main', "SELECT medsync.export_entries('$path', $from)");
-	is_clean_run("a private export from entry $from", 'entries', $path, '--log', $log, '--key', $key);
+	my ($begin) = grep { $_->[1] != $list[ $_->[0] - 1 ][1] && ($_->[0] + 0) <= $from } reverse @list[ 1 .. $#list ];
+	$begin = $from == $size ? $from : $begin ? $begin->[0] : 0;
+	finds("a private export from entry $from", $begin > 0 ? "*partial\@$begin" : '',
+		'entries', $path, '--log', $log, '--key', $key);
 }
 cannot('a private export that begins past the log', qr/the entries begin with number $size/,
 	'entries', "$dir/from$size", '--log', $early, '--key', $key);
@@ -392,25 +395,26 @@ my $width = $size % 256;
 
 # ---- files that change while they are read ----
 
-# Watches a file through inotify: how often it is closed, and puts another one
+# Watches a file through inotify: how often it is opened and closed; or puts another one
 # in its place as soon as it was for the first time.
 my $watch = <<'PYTHON';
 import ctypes, os, select, struct, subprocess, sys
 watched, other, command = sys.argv[1], sys.argv[2], sys.argv[3:]
 libc = ctypes.CDLL(None)
 fd = libc.inotify_init()
-libc.inotify_add_watch(fd, watched.encode(), 0x10)  # IN_CLOSE_NOWRITE
+libc.inotify_add_watch(fd, watched.encode(), 0x30)  # IN_OPEN, IN_CLOSE_NOWRITE
 if other:
     os.link(other, other + ".link")
 process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 if other:
-    os.read(fd, 4096)
+    while struct.unpack("iIII", os.read(fd, 16))[1] != 0x10:
+        pass
     os.rename(other + ".link", watched)
 errors = process.communicate()[1].decode()
 closed = 0
 while not other and select.select([fd], [], [], 0)[0]:
     closed += len(os.read(fd, 65536)) // 16
-print(process.returncode, closed, errors)
+print(process.returncode, closed // 2, errors)
 PYTHON
 
 sub watch
@@ -438,7 +442,7 @@ sub watch
 	}
 
 	# a private export that was changed, and a tile that is changed to fit, in time
-	my $forged = forged_entries($entries, 'flip', 'E5', 60, 'reseal', 'drop', 'C0');
+	my $forged = forged_entries($entries, 'flip', 'E5', 0, 'reseal', 'drop', 'C0');
 	my $fitting = log_of($forged);
 	my %status;
 	for my $attempt (1 .. 20)
@@ -596,6 +600,18 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	{
 		cannot("a state file with '$odd'", qr/damaged/, 'log', $log, '--key', $key, '--state', write_file("$dir/odd", $both =~ s/^log .*$/$odd/mr));
 	}
+
+	# a private export that does not begin where the remembered one ended
+	my $above = "$dir/above.state";
+	my @above = ('--key', $key, '--state', $above);
+	is_clean_run('the blocks up to the fourth', 'entries', $early_entries, '--log', $early, @above);
+	my $below = state_of($above);
+	finds('blocks from the last one on', 'entry_missing *partial@' . ($size - 1), 'entries', "$dir/from@{[ $size - 1 ]}", '--log', $log, @above);
+	is(state_of($above), $below, 'the remembered block stays');
+	finds('no block at all', "*partial\@$size", 'entries', "$dir/from$size", '--log', $log, @above);
+	like(state_of($above), qr/^block \Q$block\E$/m, 'here too');
+	finds('from the block behind it on', "*partial\@$early_size", 'entries', "$dir/from$early_size", '--log', $log, @above);
+	unlike(state_of($above), qr/^block \Q$block\E$/m, 'another block is remembered');
 
 	# rolled back, cut, forked, replaced, cloned: each with the key that signs
 	my @attack = (

@@ -1027,6 +1027,21 @@ check_sizes(MedsyncStream *stream)
 							   stream->log->checkpoint.size);
 }
 
+/* What is before the first entry of the stream is not part of the check. */
+static void
+note_beginning(const MedsyncStream *stream)
+{
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+
+	if (stream->from == 0)
+		return;
+	place.index = (int64) stream->from;
+	medsync_report_finding(MEDSYNC_NOTICE, "partial", place, NULL, NULL,
+						   "The entries begin here%s: what is before them was not checked.",
+						   stream->chain.blocks == 0 ?
+						   ", and there are none" : "");
+}
+
 /* Is there a manifest that no entry announced? */
 static void
 check_unannounced(MedsyncStream *stream)
@@ -1117,6 +1132,7 @@ medsync_stream_end(MedsyncStream *stream)
 	check_sizes(stream);
 	check_note(stream);
 	check_state(stream);
+	note_beginning(stream);
 	check_unannounced(stream);
 	check_waiting(stream);
 }
