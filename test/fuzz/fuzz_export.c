@@ -61,6 +61,17 @@ __wrap_fclose(FILE *file)
 	return __real_fclose(file);
 }
 
+FILE *
+medsync_open_input(const char *path, const char *what, int64 *size)
+{
+	FILE	   *file = __wrap_fopen(path, "r");
+
+	promise(file != NULL && fseeko(file, 0, SEEK_END) == 0);
+	*size = ftello(file);
+	rewind(file);
+	return file;
+}
+
 void
 medsync_report_finding(MedsyncSeverity severity, const char *verdict,
 					   MedsyncPlace place, const char *expected,

@@ -380,6 +380,18 @@ my $width = $size % 256;
 	cannot('a tile that must not be read', qr/could not open file .*Permission denied/, 'log', $copy, '--key', $key)
 	  if $> != 0;
 
+	# a symbolic link on the way
+	for my $part ('tile', 'tile/0', 'tile/entries', "tile/0/00$last_tile.p")
+	{
+		$copy = copy_of($log);
+		rename "$copy/$part", "$copy/elsewhere" or die $!;
+		symlink "$copy/elsewhere", "$copy/$part" or die $!;
+		my ($exit, $found) = verify('log', $copy, '--key', $key);
+		is($exit, 1, "$part is a symbolic link: exit status");
+		like($found->{findings}[0]{detail}, qr/is not reached by directories alone/, "$part: it says so");
+		remove_tree($copy);
+	}
+
 	# entries, tiles and tree consistent with each other, but not with what was signed
 	for my $step ([ 'flip', 7 ], [ 'drop', 7 ], [ 'insert', 7 ], [ 'copy', 7, 9 ], [ 'swap', 7, 300 ])
 	{
@@ -502,7 +514,8 @@ sub watch
 		[ 'size above 2^64', "$origin\n18446744073709551617\n" . 'A' x 43 . "=\n" ],
 		[ 'root of 31 bytes', "$origin\n5\n" . 'A' x 42 . "==\n" ],
 		[ 'root with loose bits', "$origin\n5\n" . 'A' x 42 . "B=\n" ],
-		[ 'two lines', "$origin\n5\n" ])
+		[ 'two lines', "$origin\n5\n" ],
+		[ 'a line more', (slurp_file("$log/checkpoint") =~ /^(.*\n)\n/s)[0] . "more\n" ])
 	{
 		my ($name, $text) = @$odd;
 
@@ -753,8 +766,11 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 		[ 'an era that is not known, with values', 'entry_altered', 'set', 'A0', 20, '00' ],
 		[ 'a manifest was changed', "entry_altered\@$ddl", 'flip', 'M0', 20 ],
 		[ 'a manifest is missing', "entry_altered\@$ddl", 'drop', 'M0' ],
+		[ 'manifests do not ascend', 'entry_altered', 'swap', 'M0', 'M1' ],
+		[ 'an era behind a manifest', 'entry_altered', 'swap', 'A0', 'M0' ],
+		[ 'an entry that is not sealed', 'entry_altered', 'copy', 'E5', 'C0', 'type', 'E' . $size, 'U' ],
 		[ 'a manifest twice', 'entry_altered', 'copy', 'M0', 'M1' ],
-		[ 'a manifest too many', '*unsealed', 'copy', 'M0', 'M0', 'set', 'M0', 0, '00001000' ],
+		[ 'a manifest too many', '*unsealed', 'copy', 'M0', 'B0', 'set', 'M4', 0, '00001000' ],
 		[ 'the ledger record is of another ledger', 'block_altered ' x 7, 'flip', 'L0', 3 ],
 		[ 'the ledger record has another time', 'block_altered ' x 6, 'flip', 'L0', 23 ],
 		[ 'the file says that it is longer', 'truncated', 'set', 'L0', 32, '0000000000010000' ],
@@ -804,7 +820,7 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	finds('no last record', 'truncated', 'entries', forged_entries($entries, 'no-end'), @with);
 	finds('another digest', 'entry_altered', 'entries', forged_entries($entries, 'flip', 'Z0', 20, 'keep-digest'), @with);
 	finds('another count', 'entry_missing', 'entries', forged_entries($entries, 'flip', 'Z0', 5, 'keep-digest'), @with);
-	finds('a byte after the end', 'entry_altered', 'entries', forged_entries($entries, 'raw-append', '00' x 6), @with);
+	finds('a byte after the end', 'entry_altered', 'entries', forged_entries($entries, 'raw-append', $_), @with) for '00', '00' x 5, '00' x 6;
 	finds('a record of an unknown type', 'entry_altered', 'entries', forged_entries($entries, 'type', 'C0', 'X'), @with);
 	finds('records out of order', 'entry_altered', 'entries', forged_entries($entries, 'swap', 'A0', 'E0'), @with);
 	finds('an entry before the first block', 'entry_altered', 'entries', forged_entries($entries, 'swap', 'B0', 'E0'), @with);
@@ -984,7 +1000,17 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	cannot('no file', qr/could not open file "\/nowhere": No such file/, 'entries', '/nowhere', '--log', $log, '--key', $key);
 	cannot('a directory for a file', qr/is a directory/, 'entries', $dir, '--log', $log, '--key', $key);
 	cannot('a file that is no export', qr/is not a private export/, 'entries', "$log/checkpoint", '--log', $log, '--key', $key);
-	cannot('an empty file', qr/is not a private export/, 'entries', '/dev/null', '--log', $log, '--key', $key);
+	cannot('an empty file', qr/is not a private export/, 'entries', write_file("$dir/empty", ''), '--log', $log, '--key', $key);
+
+	# what would never end, or never begin
+	mkfifo("$dir/pipe", 0600) or die $!;
+	for my $odd ("$dir/pipe", '/dev/zero', '/dev/null')
+	{
+		cannot("$odd as a private export", qr/is not a regular file/, 'entries', $odd, '--log', $log, '--key', $key);
+		cannot("$odd as a receipt", qr/is not a regular file/, 'receipt', $odd, '--key', $key);
+		cannot("$odd as a key file", qr/is not a regular file/, @log, '--key', $odd);
+		cannot("$odd as a state file", qr/is not a state file/, @log, '--key', $key, '--state', $odd);
+	}
 
 	my ($name, $id, $bytes) = $key =~ /^(.*?)\+(.*?)\+(.*)$/;
 	for my $odd ('', 'key', "$name+$id", "$name+$id+", "+$id+$bytes", "$name+00000000+$bytes", "$name+" . uc($id) . "x+$bytes",

@@ -312,6 +312,19 @@ keep_if_best(const char *text, size_t len,
 	medsync_summary.witnesses = signers->witnesses;
 }
 
+/* C2SP allows further lines; a medsync checkpoint has none. */
+static bool
+has_more_lines(const MedsyncNote *note)
+{
+	int			lines = 0;
+	size_t		i;
+
+	for (i = 0; i < note->text_len; i++)
+		if (note->text[i] == '\n')
+			lines++;
+	return lines > 3;
+}
+
 /* Check a signed checkpoint; see medsync_verify.h. */
 bool
 medsync_checkpoint_check(const MedsyncOptions *options, MedsyncSource source,
@@ -322,11 +335,12 @@ medsync_checkpoint_check(const MedsyncOptions *options, MedsyncSource source,
 	Signers		signers;
 
 	if (len > MEDSYNC_NOTE_MAX || !medsync_note_parse(text, len, &note) ||
-		!medsync_checkpoint_parse(note.text, note.text_len, checkpoint))
+		!medsync_checkpoint_parse(note.text, note.text_len, checkpoint) ||
+		has_more_lines(&note))
 	{
 		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
 							   MEDSYNC_NO_PLACE, NULL, NULL,
-							   "The checkpoint is not a signed note.");
+							   "The checkpoint is not a signed note of three lines.");
 		return false;
 	}
 	find_signers(options, &note, checkpoint, &signers);

@@ -22,7 +22,6 @@
  */
 #include "postgres_fe.h"
 
-#include <sys/stat.h>
 #include <time.h>
 
 #include "chain.h"
@@ -86,10 +85,10 @@ struct MedsyncStream
 	uint64		size;			/* index behind the last, as 'L' says */
 	uint64		records;		/* 'E' records so far */
 
-	Manifest   *manifests;		/* by table and version, once sorted */
+	Manifest   *manifests;		/* by table and version */
 	int			manifest_count;
 	int			manifest_capacity;
-	Table	   *tables;			/* by number, once sorted */
+	Table	   *tables;			/* by number, once the lists end */
 	int			table_count;
 
 	MedsyncTree tree;
@@ -287,6 +286,17 @@ name_in_manifest(const Manifest *manifest, const char *content, size_t len)
 	return name;
 }
 
+static int
+compare_manifests(const void *a, const void *b)
+{
+	const Manifest *x = a;
+	const Manifest *y = b;
+
+	if (x->table != y->table)
+		return x->table < y->table ? -1 : 1;
+	return x->version < y->version ? -1 : x->version > y->version ? 1 : 0;
+}
+
 /* 'M' */
 static bool
 read_manifest(MedsyncStream *stream, const uint8 *payload, size_t len)
@@ -310,6 +320,9 @@ read_manifest(MedsyncStream *stream, const uint8 *payload, size_t len)
 	manifest->version = medsync_wire_get_u32(&reader);
 	if (reader.failed || manifest->table == 0 || manifest->version == 0)
 		return report_malformed(stream, "a record of a manifest makes no sense");
+	if (stream->manifest_count > 0 &&
+		compare_manifests(manifest - 1, manifest) >= 0)
+		return report_malformed(stream, "manifests do not ascend");
 	content = (const char *) reader.next;
 	medsync_sha256(content, MEDSYNC_WIRE_LEFT(&reader), manifest->digest);
 	manifest->name = name_in_manifest(manifest, content,
@@ -322,37 +335,20 @@ read_manifest(MedsyncStream *stream, const uint8 *payload, size_t len)
 	return true;
 }
 
-static int
-compare_manifests(const void *a, const void *b)
-{
-	const Manifest *x = a;
-	const Manifest *y = b;
-
-	if (x->table != y->table)
-		return x->table < y->table ? -1 : 1;
-	return x->version < y->version ? -1 : x->version > y->version ? 1 : 0;
-}
-
-/* The lists are complete: put them in order. */
-static bool
+/* The lists are complete: make that of the tables. */
+static void
 end_lists(MedsyncStream *stream)
 {
 	int			i;
 
-	if (stream->manifest_count > 0)
-		qsort(stream->manifests, stream->manifest_count, sizeof(Manifest),
-			  compare_manifests);
 	stream->tables = pg_malloc0(sizeof(Table) * (stream->manifest_count + 1));
 	for (i = 0; i < stream->manifest_count; i++)
 	{
 		const Manifest *manifest = &stream->manifests[i];
 
-		if (i > 0 && compare_manifests(manifest - 1, manifest) == 0)
-			return report_malformed(stream, "a manifest is there twice");
 		if (i == 0 || manifest[-1].table != manifest->table)
 			stream->tables[stream->table_count++].number = manifest->table;
 	}
-	return true;
 }
 
 static Manifest *
@@ -738,8 +734,7 @@ read_block(MedsyncStream *stream, const uint8 *payload, size_t len)
 	end_block(stream);
 	if (stream->phase == IN_LISTS)
 	{
-		if (!end_lists(stream))
-			return false;
+		end_lists(stream);
 		stream->phase = IN_BLOCKS;
 	}
 	if (!medsync_chain_begin_block(&stream->chain, payload, len))
@@ -760,8 +755,8 @@ static bool
 read_unsealed(MedsyncStream *stream, const uint8 *payload, size_t len)
 {
 	end_block(stream);
-	if (stream->phase == IN_LISTS && !end_lists(stream))
-		return false;
+	if (stream->phase == IN_LISTS)
+		end_lists(stream);
 	stream->phase = IN_UNSEALED;
 	(void) decode_entry(stream, payload, len, -1);
 	medsync_summary.unsealed++;
@@ -791,8 +786,8 @@ read_end(MedsyncStream *stream, const uint8 *payload, size_t len,
 	const uint8 *stored;
 
 	end_block(stream);
-	if (stream->phase == IN_LISTS && !end_lists(stream))
-		return false;
+	if (stream->phase == IN_LISTS)
+		end_lists(stream);
 	stream->phase = AT_END;
 	medsync_wire_open(&reader, payload, len);
 	count = medsync_wire_get_u64(&reader);
@@ -846,6 +841,7 @@ is_in_place(const MedsyncStream *stream, char type)
 		case 'L':
 			return stream->phase == AT_START;
 		case 'A':
+			return stream->phase == IN_LISTS && stream->manifest_count == 0;
 		case 'M':
 			return stream->phase == IN_LISTS;
 		case 'B':
@@ -853,6 +849,9 @@ is_in_place(const MedsyncStream *stream, char type)
 			return (stream->phase == IN_LISTS || stream->phase == IN_BLOCKS) &&
 				stream->note == NULL;
 		case 'U':
+			if (stream->options->mode != MEDSYNC_MODE_LIVE)
+				return false;
+			/* FALLTHROUGH */
 		case 'C':
 		case 'Z':
 			return stream->phase != AT_START && stream->phase != AT_END;
@@ -1144,7 +1143,7 @@ typedef struct ExportFile
 {
 	const char *path;
 	FILE	   *file;
-	int64		size;			/* 0: not known */
+	int64		size;			/* when it was opened; no more is read */
 	int64		done;
 	MedsyncSha256 sha;			/* over all before the record being read */
 	uint8	   *payload;
@@ -1155,8 +1154,11 @@ typedef struct ExportFile
 static bool
 read_bytes(ExportFile *export, uint8 *data, size_t len)
 {
-	size_t		got = fread(data, 1, len, export->file);
+	size_t		got;
 
+	if (len > (uint64) (export->size - export->done))
+		return false;
+	got = fread(data, 1, len, export->file);
 	export->done += got;
 	if (got < len && ferror(export->file))
 		medsync_cannot_check("could not read file \"%s\": %s", export->path,
@@ -1167,19 +1169,12 @@ read_bytes(ExportFile *export, uint8 *data, size_t len)
 static void
 open_export(ExportFile *export, const char *path)
 {
-	struct stat status;
 	uint8		magic[sizeof(STREAM_MAGIC) - 1];
 
 	memset(export, 0, sizeof(*export));
 	export->path = path;
-	export->file = fopen(path, PG_BINARY_R);
-	if (export->file == NULL || fstat(fileno(export->file), &status) != 0)
-		medsync_cannot_check("could not open file \"%s\": %s", path,
-							 strerror(errno));
-	if (S_ISDIR(status.st_mode))
-		medsync_cannot_check("\"%s\" is a directory", path);
+	export->file = medsync_open_input(path, "file", &export->size);
 	setvbuf(export->file, NULL, _IOFBF, READ_BUFFER_SIZE);
-	export->size = S_ISREG(status.st_mode) ? (int64) status.st_size : 0;
 	medsync_sha256_start(&export->sha);
 	if (!read_bytes(export, magic, sizeof(magic)) ||
 		memcmp(magic, STREAM_MAGIC, sizeof(magic)) != 0)
@@ -1229,6 +1224,8 @@ feed_records(ExportFile *export, MedsyncStream *stream)
 								   len, digest))
 			return false;
 		medsync_progress("bytes of the export", export->done, export->size);
+		if (header[0] == 'Z' && export->done < export->size)
+			return report_malformed(stream, "bytes follow its last record");
 	}
 	return true;
 }

@@ -14,7 +14,7 @@
  *
  * Memory: a tile of each level, and twice 64 kB of tree where something is
  * wrong.  Files come from whoever is being checked: they are opened without
- * following links and without waiting, must be regular and have exactly the
+ * following links on any step and without waiting, must be regular and have exactly the
  * size that they should, and a long stretch of missing ones ends the search.
  *
  *-------------------------------------------------------------------------
@@ -30,6 +30,13 @@
 #define LOG_ENTRY_SIZE		(2 + MEDSYNC_LEAF_SIZE) /* u16 length, leaf data */
 #define LOG_BUNDLE_SIZE		(MEDSYNC_TILE_WIDTH * LOG_ENTRY_SIZE)
 #define MISSING_ENTRIES_MAX	(1024 * 1024)	/* in one stretch, then give up */
+
+/* How a directory on the way to a file is opened */
+#ifdef O_PATH
+#define STEP_FLAGS			O_PATH
+#else
+#define STEP_FLAGS			O_RDONLY
+#endif
 
 #define LEVEL_ENTRIES		(-1)	/* where a path needs a level */
 
@@ -111,21 +118,61 @@ read_fully(int fd, uint8 *data, size_t len)
 	return true;
 }
 
+/*
+ * Open a file below the export's directory, step by step: a symbolic link on
+ * the way could lead anywhere, also to the same place for ever.
+ */
+static int
+open_below(MedsyncLog *log, const char *path)
+{
+	int			directory = log->fd;
+	const char *slash;
+	int			fd;
+	int			save_errno;
+
+	while ((slash = strchr(path, '/')) != NULL)
+	{
+		char	   *step = pnstrdup(path, slash - path);
+
+		fd = openat(directory, step, STEP_FLAGS | O_DIRECTORY | O_NOFOLLOW);
+		save_errno = errno;
+		pfree(step);
+		if (directory != log->fd)
+			close(directory);
+		errno = save_errno;
+		if (fd < 0)
+			return -1;
+		directory = fd;
+		path = slash + 1;
+	}
+	fd = openat(directory, path,
+				O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	save_errno = errno;
+	if (directory != log->fd)
+		close(directory);
+	errno = save_errno;
+	return fd;
+}
+
 /* Open a file of the export; -1 where there is none, or no proper one. */
 static int
 open_file(MedsyncLog *log, const char *path, struct stat *status,
 		  FileResult *result)
 {
-	int			fd = openat(log->fd, path,
-							O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	int			fd = open_below(log, path);
 
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+	if (fd < 0 && errno == ENOENT)
 	{
 		*result = odd_file(log, path, "is missing");
 		*result = FILE_ABSENT;
 		return -1;
 	}
-	/* ENXIO is a socket's, ELOOP a symbolic link's */
+	/* ENXIO is a socket's, ELOOP a symbolic link's, or ENOTDIR on the way */
+	if (fd < 0 && errno == ENOTDIR)
+	{
+		*result = odd_file(log, path, "is not reached by directories alone");
+		return -1;
+	}
 	if (fd < 0 && errno != ELOOP && errno != ENXIO)
 		medsync_cannot_check("could not open file \"%s/%s\": %s",
 							 log->directory, path, strerror(errno));

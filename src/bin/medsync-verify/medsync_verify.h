@@ -4,6 +4,7 @@
  *		What the parts of the offline verifier share.
  *
  *	main.c		options, keys, exit status
+ *	input.c		files that the command line names
  *	report.c	findings, the summary, progress
  *	state.c		the checkpoint that is remembered between runs
  *	checkpoint.c	a signed checkpoint: signatures, witnesses, memory, age
@@ -111,6 +112,10 @@ extern void medsync_progress(const char *what, int64 done, int64 total);	/* tota
 extern void medsync_json_string(StringInfo buf, const char *text, size_t len);
 extern char *medsync_hex(const void *bytes, size_t len);
 extern char *medsync_number(uint64 value);
+
+/* ---- input.c ---- */
+extern FILE *medsync_open_input(const char *path, const char *what,
+								int64 *size);
 
 /* ---- state.c ---- */
 

@@ -13,25 +13,18 @@
  */
 #include "postgres_fe.h"
 
-#include <sys/stat.h>
-
 #include "medsync_verify.h"
 #include "proofs/opening.h"
 
 #define READ_STEP	65536
 
-/* Read the whole file, a pipe too. */
+/* Read the whole file. */
 static void
 read_receipt(const char *path, StringInfo text)
 {
-	FILE	   *file = fopen(path, PG_BINARY_R);
-	struct stat status;
+	int64		size;
+	FILE	   *file = medsync_open_input(path, "file", &size);
 
-	if (file == NULL || fstat(fileno(file), &status) != 0)
-		medsync_cannot_check("could not open file \"%s\": %s", path,
-							 strerror(errno));
-	if (S_ISDIR(status.st_mode))
-		medsync_cannot_check("\"%s\" is a directory", path);
 	do
 	{
 		enlargeStringInfo(text, READ_STEP);
