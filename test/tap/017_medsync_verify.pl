@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use Fcntl ':mode';
+use Encode qw(encode);
 use File::Path qw(make_path remove_tree);
 use IPC::Run;
 use JSON::PP;
@@ -827,6 +828,7 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	finds('two ledger records', 'entry_altered', 'entries', forged_entries($entries, 'copy', 'L0', 'A0'), @with);
 	finds('no ledger record', 'entry_altered', 'entries', forged_entries($entries, 'drop', 'L0'), @with);
 	finds('two checkpoints', 'entry_altered', 'entries', forged_entries($entries, 'copy', 'C0', 'C0'), @with);
+	finds('the last block is not signed yet', "*unsigned\@$early_size", 'entries', forged_entries($entries, 'drop', 'C0'), '--log', $early, '--key', $key);
 	is_clean_run('no checkpoint in the file', 'entries', forged_entries($entries, 'drop', 'C0'), @with);
 	finds('a forged checkpoint in the file', 'bad_signature', 'entries', forged_entries($entries, 'flip', 'C0', -5), @with);
 
@@ -1031,6 +1033,11 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	is($report->{error}, "could not open directory \"/nowhere\n\x{fffd}\x01\"\": No such file or directory", 'JSON: why');
 	($status, $report) = verify('entries', "$dir/from$size", '--log', $early, '--key', $key);
 	is("$status $report->{status}", '2 not_checked', 'JSON: in the middle');
+	my $obeyed = join '', map { chr } 0x85, 0x9b, 0x61c, 0x200e, 0x2028, 0x202e, 0x2069;
+	my $path = "/nowhere" . encode('UTF-8', $obeyed . chr(0xa0) . chr(0x2070));
+	($status, $out, $err) = run_verify('log', $path, '--key', $key, '--json');
+	like($out, qr{/nowhere\\u0085\\u009b\\u061c\\u200e\\u2028\\u202e\\u2069\xc2\xa0\xe2\x81\xb0}, 'JSON: what a reader would obey');
+	like($err, qr{/nowhere\\xc2\\x85\\xc2\\x9b\\xd8\\x9c\\xe2\\x80\\x8e\\xe2\\x80\\xa8\\xe2\\x80\\xae\\xe2\\x81\\xa9\xc2\xa0\xe2\x81\xb0}, 'and as text');
 	($status, $out, $err) = run_verify('log', "/nowhere\e[31m", '--key', $key);
 	unlike($err, qr/\e/, 'nothing reaches the terminal as it is');
 

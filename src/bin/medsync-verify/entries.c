@@ -16,7 +16,7 @@
  * each signed checkpoint and at that of the remembered one.
  *
  * Memory: 64 kB of tree, the largest record, what chain.c needs, about 150 bytes
- * a manifest, and the roots of the last 65,536 blocks.
+ * a manifest, and 40 bytes for each of the last 4 million blocks.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +32,7 @@
 #define STREAM_MAGIC		"medsync-entries v1\n"
 #define RECORD_HEADER_SIZE	5	/* u8 type, u32 length */
 #define MANIFESTS_MAX		(4 * 1024 * 1024)
-#define ROOTS_KEPT			65536
+#define ROOTS_KEPT			(4 * 1024 * 1024)
 #define READ_BUFFER_SIZE	(1024 * 1024)
 
 /* seconds from 1970 to 2000, where the ledger's times begin */
@@ -94,7 +94,8 @@ struct MedsyncStream
 	MedsyncTree tree;
 	bool		tree_lost;		/* leaves are missing: no roots any more */
 	bool		root_differs;	/* the block before had another root */
-	KeptRoot   *roots;			/* a ring */
+	KeptRoot   *roots;			/* grows, and then is a ring */
+	uint64		root_capacity;
 	uint64		root_count;		/* kept so far, also those overwritten */
 	MedsyncRemembered known[MEDSYNC_REMEMBERED_MAX];
 	int			known_count;
@@ -454,8 +455,16 @@ append_leaf(MedsyncStream *stream, const uint8 *leaf_hash)
 static void
 keep_root(MedsyncStream *stream, const uint8 *root)
 {
-	KeptRoot   *kept = &stream->roots[stream->root_count++ % ROOTS_KEPT];
+	KeptRoot   *kept;
 
+	if (stream->root_count == stream->root_capacity &&
+		stream->root_capacity < ROOTS_KEPT)
+	{
+		stream->root_capacity = Max(1024, stream->root_capacity * 2);
+		stream->roots = pg_realloc(stream->roots, sizeof(KeptRoot) *
+								   stream->root_capacity);
+	}
+	kept = &stream->roots[stream->root_count++ % stream->root_capacity];
 	kept->size = stream->tree.size;
 	memcpy(kept->root, root, MEDSYNC_HASH_SIZE);
 }
@@ -824,7 +833,6 @@ medsync_stream_begin(const MedsyncOptions *options, MedsyncLog *log,
 	if (callbacks != NULL)
 		stream->callbacks = *callbacks;
 	stream->oldest_unsealed = PG_INT64_MAX;
-	stream->roots = pg_malloc(sizeof(KeptRoot) * ROOTS_KEPT);
 	medsync_tree_init(&stream->tree);
 	stream->known_count = medsync_checkpoint_remembered(stream->known);
 	compare_known_root(stream);
@@ -957,11 +965,14 @@ check_signed_root(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
 		check_older_log(stream, checkpoint);
 		return;
 	}
+	if (root == NULL && stream->root_count > ROOTS_KEPT)
+		medsync_cannot_check("more than %d blocks follow the signed checkpoint",
+							 ROOTS_KEPT);
 	if (root == NULL)
 		medsync_report_finding(MEDSYNC_ERROR, "block_altered",
 							   MEDSYNC_NO_PLACE, NULL,
 							   medsync_number(checkpoint->size),
-							   "The signed checkpoint could not be compared with the entries: none of the last blocks that were whole ends at its size.");
+							   "The signed checkpoint could not be compared with the entries: no block that was whole ends at its size.");
 	else if (memcmp(root, checkpoint->root, MEDSYNC_HASH_SIZE) != 0)
 		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
 							   MEDSYNC_NO_PLACE,
@@ -1039,6 +1050,21 @@ note_beginning(const MedsyncStream *stream)
 						   "The entries begin here%s: what is before them was not checked.",
 						   stream->chain.blocks == 0 ?
 						   ", and there are none" : "");
+}
+
+/* What no good checkpoint covers can still be changed without a trace. */
+static void
+note_unsigned(const MedsyncStream *stream)
+{
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+	uint64		end = end_of_blocks(stream);
+
+	if (!medsync_summary.has_checkpoint || end <= medsync_summary.size)
+		return;
+	place.index = (int64) medsync_summary.size;
+	medsync_report_finding(MEDSYNC_NOTICE, "unsigned", place, NULL,
+						   medsync_number(end - medsync_summary.size),
+						   "Entries that are sealed, from this one on, and that no checkpoint covers yet.");
 }
 
 /* Is there a manifest that no entry announced? */
@@ -1132,6 +1158,7 @@ medsync_stream_end(MedsyncStream *stream)
 	check_note(stream);
 	check_state(stream);
 	note_beginning(stream);
+	note_unsigned(stream);
 	check_unannounced(stream);
 	check_waiting(stream);
 }
