@@ -531,6 +531,11 @@ sub watch
 	forge('sign', write_file("$dir/text", "$origin\n0\n" . 'A' x 43 . "=\n"), "$copy/checkpoint", $origin, $log_key);
 	finds('the root of an empty tree', 'block_altered', 'log', $copy, '--key', $key);
 
+	# names of others fill no report
+	write_file("$copy/checkpoint", $note . join '', map { encode('UTF-8', "\x{2014} ") . $_ . 'w' x 120 . " AAAAAAAA\n" } 10 .. 72);
+	$report = finds('many signatures with long names', 'bad_signature', 'log', $copy, '--key', $other);
+	like($report->{findings}[0]{found}, qr/^.{8192}\.\.\.$/, 'they are cut off');
+
 	# an origin that the key does not have
 	my ($text) = $note =~ /^(.*\n)\n/s;
 	$text =~ s/^[^\n]*/example.com\/another/;
