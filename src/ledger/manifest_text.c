@@ -21,6 +21,7 @@
 
 /* what a table may have, with room to spare: PostgreSQL allows 1600 and 32 */
 #define MAX_COLUMNS		65536
+#define MAX_TEXT		4096	/* bytes of a name or a type; the server's are far shorter */
 #define MAX_CONTENT		(64 * 1024 * 1024)
 
 
@@ -170,6 +171,8 @@ get_text(MedsyncJsonReader *reader, const char *name)
 {
 	get_key(reader, name, false);
 	expect(reader, JSON_TOKEN_STRING);
+	if (!reader->failed && reader->lex->strval->len > MAX_TEXT)
+		reader->failed = true;
 	return pstrdup(reader->failed ? "" : reader->lex->strval->data);
 }
 

@@ -277,34 +277,36 @@ ledger_size(void)
 /*
  * May this database sign under its origin?  What was signed last must be a
  * part of our log, and signed by this database or by the one that it was
- * promoted from.
+ * promoted from.  "state" is what the last file says, with a candidate that
+ * was committed as what it is.
  */
 static bool
-may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
+may_sign(const char *origin, const MedsyncEra *era, MedsyncLastState *state,
+		 SignProblem *problem)
 {
 	static const char *const declare =
 		"If this database is to go on alone, call medsync.declare_era().";
 	MedsyncSignedCheckpoint stored;
-	MedsyncLastState last;
 	char	   *damage;
 	int64		size;
 
 	problem->hint = declare;
-	if (!medsync_last_read(origin, &last, &damage))
+	if (!medsync_last_read(origin, state, &damage))
 	{
 		problem->detail = damage;
 		problem->hint = "Bring the file back from its backup; if there is none, remove it and call medsync.declare_era().";
 		return false;
 	}
 	size = ledger_size();
-	if (last.has_candidate && log_extends(&last.candidate, size) &&
-		(!last.has_signed || last.candidate.size >= last.last.size))
+	if (state->has_candidate && log_extends(&state->candidate, size) &&
+		(!state->has_signed || state->candidate.size >= state->last.size))
 	{
 		/* its transaction committed, and could not say so */
-		last.last = last.candidate;
-		last.has_signed = true;
+		state->last = state->candidate;
+		state->has_signed = true;
+		state->settled = true;
 	}
-	if (!last.has_signed)
+	if (!state->has_signed)
 	{
 		MedsyncNote note;
 		MedsyncCheckpoint checkpoint;
@@ -319,17 +321,17 @@ may_sign(const char *origin, const MedsyncEra *era, SignProblem *problem)
 								   origin, medsync_signer_path());
 		return false;
 	}
-	if (last.last.era.system_identifier != era->system_identifier ||
-		last.last.era.database != era->database)
+	if (state->last.era.system_identifier != era->system_identifier ||
+		state->last.era.database != era->database)
 	{
 		problem->detail = psprintf("The last checkpoint of \"%s\" was signed in another database.",
 								   origin);
 		return false;
 	}
-	if (!log_extends(&last.last, size))
+	if (!log_extends(&state->last, size))
 	{
 		problem->detail = psprintf("The last checkpoint of \"%s\" was signed at size " UINT64_FORMAT ", and the ledger here does not contain it.",
-								   origin, last.last.size);
+								   origin, state->last.size);
 		return false;
 	}
 	return true;
@@ -343,12 +345,17 @@ static bool
 announce_signature(const MedsyncLastSignature *signature, bool committed,
 				   SignProblem *problem)
 {
-	int			error;
+	MedsyncLastState state;
+	int			error = 0;
 
-	if (!may_sign(signature->origin, &signature->era, problem))
+	if (!may_sign(signature->origin, &signature->era, &state, problem))
 		return false;
 	problem->hint = NULL;
-	error = medsync_last_write(signature, !committed);
+	/* what was committed is not forgotten for what may fail */
+	if (state.settled && state.last.size < signature->size)
+		error = medsync_last_write(&state.last, false);
+	if (error == 0)
+		error = medsync_last_write(signature, !committed);
 	if (error == 0)
 		return true;
 	problem->detail = psprintf("Could not write file \"%s.last\": %s.",
@@ -508,6 +515,7 @@ medsync_checkpoint_ready(const char **detail, const char **hint)
 	MedsyncKeyFileProblem fault;
 	MedsyncEra	era;
 	Signer		signer;
+	MedsyncLastState state;
 	bool		ready;
 
 	if (!medsync_ledger_read(ledger_id, &created_at))
@@ -517,7 +525,7 @@ medsync_checkpoint_ready(const char **detail, const char **hint)
 	{
 		wipe_signer(&signer);
 		medsync_era_current(ledger_id, &era);
-		ready = may_sign(signer.keys[0].name, &era, &problem);
+		ready = may_sign(signer.keys[0].name, &era, &state, &problem);
 	}
 	else if (signer.known == NIL &&
 			 !medsync_signer_read(false, &signer.secrets[0], &fault) &&

@@ -38,6 +38,8 @@
 #include "proofs/file.h"
 
 #define ENTRIES_MAGIC	"medsync-entries v1\n"
+/* with the head of record L and the ledger's id */
+#define HEAD_SIZE		(sizeof(ENTRIES_MAGIC) - 1 + 5 + MEDSYNC_ID_SIZE)
 #define MISSING_MAX		65536	/* missing entries of a block to go past */
 
 /* attributes of _manifest */
@@ -352,11 +354,13 @@ put_to_file(EntriesExport *export, char type, const void *payload, size_t len)
 	medsync_sha256_update(&export->digest, payload, len);
 }
 
-/* What stands at the path must be an earlier export, or nothing. */
+/* What stands at the path must be an earlier export of this ledger, or nothing. */
 static void
 check_existing(const char *path)
 {
-	char		magic[sizeof(ENTRIES_MAGIC) - 1];
+	char		head[HEAD_SIZE];
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
 	struct stat st;
 	bool		ours;
 	int			fd;
@@ -365,17 +369,24 @@ check_existing(const char *path)
 	if (fd < 0 && errno == ENOENT)
 		return;
 	if (fd < 0)
+	{
+		medsync_file_refuse_link(path);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not open file \"%s\": %m", path)));
+	}
 	ours = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-		read(fd, magic, sizeof(magic)) == (ssize_t) sizeof(magic) &&
-		memcmp(magic, ENTRIES_MAGIC, sizeof(magic)) == 0;
+		read(fd, head, HEAD_SIZE) == (ssize_t) HEAD_SIZE &&
+		memcmp(head, ENTRIES_MAGIC, strlen(ENTRIES_MAGIC)) == 0 &&
+		medsync_ledger_read(ledger_id, &created_at) &&
+		memcmp(head + HEAD_SIZE - MEDSYNC_ID_SIZE, ledger_id,
+			   MEDSYNC_ID_SIZE) == 0;
 	CloseTransientFile(fd);
 	if (!ours)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_FILE),
-				 errmsg("file \"%s\" exists and is no export of entries", path)));
+				 errmsg("file \"%s\" exists and is no export of this ledger's entries",
+						path)));
 }
 
 /* medsync.export_entries(path, from_size) */
@@ -391,6 +402,10 @@ medsync_export_entries(PG_FUNCTION_ARGS)
 	medsync_file_check_path(path, "an export of entries");
 	check_existing(path);
 	medsync_checkpoint_latest(&checkpoint);
+	if (PG_GETARG_INT64(1) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("size must not be negative")));
 	export->sink = put_to_file;
 	export->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	medsync_file_begin(&export->file, path);

@@ -48,6 +48,7 @@
 #include "proofs/tiles.h"
 
 #define MARKER			".medsync-export"
+#define MARKER_MODE		(S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH)
 #define TILE_PATH_MAX	96
 #define BUNDLE_ENTRY	(2 + MEDSYNC_LEAF_SIZE) /* u16 length, leaf data */
 #define BUNDLE_MAX		(MEDSYNC_TILE_WIDTH * BUNDLE_ENTRY)
@@ -371,7 +372,7 @@ place_of(Directory *directory, const char *path)
 		while ((slash = strchr(slash + 1, '/')) != NULL)
 		{
 			*slash = '\0';
-			medsync_file_make_directory(place);
+			medsync_file_make_directory(place, false);
 			*slash = '/';
 		}
 		if (directory->made != NULL)
@@ -409,9 +410,12 @@ read_small(const char *path)
 	if (fd < 0 && errno == ENOENT)
 		return NULL;
 	if (fd < 0 || fstat(fd, &st) != 0)
+	{
+		medsync_file_refuse_link(path);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not read file \"%s\": %m", path)));
+	}
 	content = palloc(MEDSYNC_NOTE_MAX + 1);
 	len = S_ISREG(st.st_mode) && st.st_size <= MEDSYNC_NOTE_MAX ?
 		read(fd, content, MEDSYNC_NOTE_MAX) : 0;
@@ -453,6 +457,25 @@ same_origin(const MedsyncCheckpoint *checkpoint, const char *note)
 		note[checkpoint->origin_len] == '\n';
 }
 
+/* Does the ledger as it is now contain what a checkpoint stands for? */
+static bool
+ledger_holds(const MedsyncCheckpoint *checkpoint)
+{
+	MedsyncBlock *last = medsync_block_last(SnapshotSelf);
+	int64		size = last ? last->first_index + last->entry_count : 0;
+	MedsyncStoredTree *tree;
+	uint8		root[MEDSYNC_HASH_SIZE];
+	bool		holds;
+
+	if (checkpoint->size > (uint64) size)
+		return false;
+	tree = medsync_stored_tree_open(size, SnapshotSelf);
+	holds = medsync_tiles_root(&tree->tiles, checkpoint->size, root) &&
+		memcmp(root, checkpoint->root, MEDSYNC_HASH_SIZE) == 0;
+	medsync_stored_tree_close(tree);
+	return holds;
+}
+
 /*
  * What a directory has that is not empty: the marker of an export that never
  * got to its end, or a checkpoint of ours that our tree extends.
@@ -480,6 +503,13 @@ check_directory(Directory *directory, Export *export)
 		not_ours(directory->path,
 				 psprintf("Its checkpoint is of origin \"%.*s\", under which this ledger does not sign any more.",
 						  (int) old.origin_len, old.origin));
+	if (old.size > (uint64) export->checkpoint.size && ledger_holds(&old))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("directory \"%s\" has been exported to meanwhile",
+						directory->path),
+				 errdetail("Its checkpoint is of size " UINT64_FORMAT ".",
+						   old.size)));
 	if (old.size > (uint64) export->checkpoint.size)
 		not_ours(directory->path,
 				 psprintf("Its checkpoint is of size " UINT64_FORMAT ", the newest signed one here of size " INT64_FORMAT ".",
@@ -502,11 +532,14 @@ lock_directory(Directory *directory)
 	directory->lock = OpenTransientFilePerm(path,
 											O_CREAT | O_RDWR | O_NOFOLLOW |
 											O_NONBLOCK | PG_BINARY,
-											S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
-	if (directory->lock < 0)
+											MARKER_MODE);
+	if (directory->lock < 0 || fchmod(directory->lock, MARKER_MODE) != 0)
+	{
+		medsync_file_refuse_link(path);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create file \"%s\": %m", path)));
+	}
 	if (flock(directory->lock, LOCK_EX | LOCK_NB) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -537,7 +570,10 @@ remove_partial(Directory *directory, int level, uint64 tile)
 	struct dirent *entry;
 
 	tile_path(path, level, tile, MEDSYNC_TILE_WIDTH);
-	place = psprintf("%s/%s.p", directory->path, path);
+	place = psprintf("%s/%s", directory->path, path);
+	if (access(place, F_OK) != 0)
+		return;					/* then these are all there is */
+	place = psprintf("%s.p", place);
 	dir = AllocateDir(place);
 	if (dir == NULL)
 		return;					/* there were none */
@@ -565,6 +601,21 @@ remove_partials(Directory *directory, uint64 new_size)
 	}
 }
 
+/* Go on where a directory ends, without a gap. */
+static void
+continue_directory(const Directory *directory, Export *export)
+{
+	if (directory->old_size == 0)
+		return;
+	if (export->from > directory->old_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("directory \"%s\" would have a gap", directory->path),
+				 errdetail("It ends at size " UINT64_FORMAT ", and " UINT64_FORMAT " was asked for.",
+						   directory->old_size, export->from)));
+	export->from = export->published = directory->old_size;
+}
+
 static void
 write_checkpoint(Directory *directory, const char *note)
 {
@@ -587,16 +638,14 @@ medsync_export(PG_FUNCTION_ARGS)
 	canonicalize_path(directory.path);
 	medsync_file_check_path(directory.path, "an export directory");
 	export = begin_export(PG_GETARG_INT64(1), write_into, &directory);
-	medsync_file_make_directory(directory.path);
+	medsync_file_make_directory(directory.path, true);
 	if (!is_empty_directory(directory.path))
 		check_directory(&directory, export);
 	lock_directory(&directory);
 
-	/* again, now that nobody else can have changed it */
-	if (directory.old_size > 0)
-		check_directory(&directory, export);
-	export->from = Max(export->from, directory.old_size);
-	export->published = directory.old_size;
+	/* again, now that nobody else can change it */
+	check_directory(&directory, export);
+	continue_directory(&directory, export);
 	export_log(export);
 	flush_all(&directory);
 	write_checkpoint(&directory,

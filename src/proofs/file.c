@@ -7,7 +7,8 @@
  * file is written under a temporary name beside its own, flushed if asked,
  * and renamed, so that nobody ever sees a part of one.  An error leaves the
  * temporary file, which the next export of the same name writes over; a
- * symbolic link in its place is not followed.
+ * symbolic link in its place is not followed.  Two who write one file exclude
+ * each other by flock on the temporary one.
  *
  * Writing files on the server asks for membership in pg_write_server_files,
  * as COPY does.
@@ -17,6 +18,7 @@
 #include "postgres.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,6 +58,16 @@ medsync_file_check_path(const char *path, const char *what)
 				 errmsg("path of %s is too long", what)));
 }
 
+/* Called when a file could not be opened: was it for a symbolic link? */
+void
+medsync_file_refuse_link(const char *path)
+{
+	if (errno == ELOOP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a symbolic link", path)));
+}
+
 static void
 write_failed(const char *path)
 {
@@ -67,6 +79,22 @@ write_failed(const char *path)
 			 errmsg("could not write file \"%s\": %m", path)));
 }
 
+/*
+ * Nobody else may write the same temporary file.  Whoever did may have
+ * renamed it since we opened it: then it is not ours to write.
+ */
+static bool
+own_temporary(const MedsyncFile *file)
+{
+	struct stat opened;
+	struct stat named;
+
+	return flock(file->fd, LOCK_EX | LOCK_NB) == 0 &&
+		fstat(file->fd, &opened) == 0 && S_ISREG(opened.st_mode) &&
+		lstat(file->temporary, &named) == 0 &&
+		opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 /* Begin a file; its name is taken at the end. */
 void
 medsync_file_begin(MedsyncFile *file, const char *path)
@@ -76,13 +104,20 @@ medsync_file_begin(MedsyncFile *file, const char *path)
 	file->used = 0;
 	file->buffer = palloc(BUFFER_SIZE);
 	file->fd = OpenTransientFilePerm(file->temporary,
-									 O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW |
+									 O_CREAT | O_WRONLY | O_NOFOLLOW |
 									 O_NONBLOCK | PG_BINARY, FILE_MODE);
 	if (file->fd < 0)
+	{
+		medsync_file_refuse_link(file->temporary);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create file \"%s\": %m", file->temporary)));
-	if (fchmod(file->fd, FILE_MODE) != 0)
+	}
+	if (!own_temporary(file))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("file \"%s\" is being written", path)));
+	if (ftruncate(file->fd, 0) != 0 || fchmod(file->fd, FILE_MODE) != 0)
 		write_failed(file->temporary);
 }
 
@@ -152,9 +187,12 @@ medsync_file_finish(MedsyncFile *file, bool durable)
 	pfree(file->path);
 }
 
-/* Make a directory unless it is there; those above it must be. */
+/*
+ * Make a directory unless it is there; those above it must be.  "follow" says
+ * that a symbolic link to one will do.
+ */
 void
-medsync_file_make_directory(const char *path)
+medsync_file_make_directory(const char *path, bool follow)
 {
 	struct stat st;
 
@@ -171,7 +209,8 @@ medsync_file_make_directory(const char *path)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create directory \"%s\": %m", path)));
-	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+	if ((follow ? stat(path, &st) : lstat(path, &st)) != 0 ||
+		!S_ISDIR(st.st_mode))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a directory", path)));

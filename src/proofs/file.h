@@ -20,10 +20,11 @@ typedef struct MedsyncFile
 
 extern void medsync_file_check_caller(void);
 extern void medsync_file_check_path(const char *path, const char *what);
+extern void medsync_file_refuse_link(const char *path);
 extern void medsync_file_begin(MedsyncFile *file, const char *path);
 extern void medsync_file_put(MedsyncFile *file, const void *data, size_t len);
 extern void medsync_file_finish(MedsyncFile *file, bool durable);
-extern void medsync_file_make_directory(const char *path);
+extern void medsync_file_make_directory(const char *path, bool follow);
 extern void medsync_file_sync_directory(const char *path);
 
 #endif							/* MEDSYNC_FILE_H */

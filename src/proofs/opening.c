@@ -238,7 +238,13 @@ check_manifest(Check *check)
 	uint8		digest[MEDSYNC_HASH_SIZE];
 
 	if (!opening->has_manifest)
-		return true;
+		return check->entry.table == 0 ||
+			refuse(check, "malformed",
+				   "The receipt does not say what the entry's table is.");
+	/* what is announced later says nothing of this entry */
+	if (opening->ddl_index > check->proof.index)
+		return refuse(check, "entry_altered",
+					  "The table's manifest was announced after the entry.");
 	if (!is_included(check, opening->ddl_salt, opening->ddl_entry,
 					 opening->ddl_entry_len, opening->ddl_index,
 					 (const uint8 (*)[MEDSYNC_HASH_SIZE]) opening->ddl_hashes,

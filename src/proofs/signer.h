@@ -33,6 +33,7 @@ typedef struct MedsyncLastState
 {
 	bool		has_signed;
 	bool		has_candidate;	/* signed in a transaction that may have failed */
+	bool		settled;		/* it did not: set by who looks at the log */
 	MedsyncLastSignature last;
 	MedsyncLastSignature candidate;
 } MedsyncLastState;

@@ -87,13 +87,16 @@ FROM unnest('{checkpoint,status,tracked}'::text[]) v;
 SELECT is(
 	(SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc
 	 WHERE pronamespace = 'medsync'::regnamespace AND proname NOT LIKE '\_%'
-	   AND proname NOT IN ('track', 'untrack', 'seal', 'verify', 'verify_summary', 'history', 'as_of')),
-	NULL, 'no public function that the design does not name');
+	   AND proname NOT IN ('track', 'untrack', 'seal', 'verify', 'verify_summary', 'history', 'as_of',
+	'verifier_key', 'rotate_signer_key', 'declare_era', 'leaf', 'prove_inclusion', 'prove_consistency',
+	'verify_inclusion', 'verify_consistency', 'export', 'export_files', 'export_entries', 'receipt', 'verify_receipt',
+	'add_witness', 'remove_witness', 'set_witness_policy', 'submit_checkpoint')),
+	NULL, 'no public function that the documentation does not name');
 SELECT is(
 	(SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
 	 WHERE relnamespace = 'medsync'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND relname NOT LIKE '\_%'
-	   AND relname NOT IN ('checkpoint', 'tracked', 'status')),
-	NULL, 'no public relation that the design does not name');
+	   AND relname NOT IN ('checkpoint', 'tracked', 'status', 'witness')),
+	NULL, 'no public relation that the documentation does not name');
 SELECT is(
 	(SELECT string_agg(pg_describe_object(classid, objid, 0), ', ') FROM pg_depend
 	 WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
@@ -121,8 +124,8 @@ SELECT is(
 SELECT is(
 	(SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc
 	 WHERE pronamespace = 'medsync'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')),
-	'_capture as_of history track untrack',
-	'PUBLIC may call history and as_of; track and untrack check their caller themselves');
+	'_capture as_of history track untrack verifier_key verify_consistency verify_inclusion verify_receipt',
+	'PUBLIC may call history and as_of, and check proofs; track and untrack check their caller themselves');
 SELECT is(
 	(SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
 	 WHERE relnamespace = 'medsync'::regnamespace AND relkind IN ('r', 'v')

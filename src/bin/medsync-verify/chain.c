@@ -662,3 +662,25 @@ medsync_chain_end(MedsyncChain *chain)
 							   signed_text(chain->last_height),
 							   "The chain of blocks ends below the one that was remembered.");
 }
+
+/*
+ * An entry that is in no block: its transaction must not have ended when the
+ * last block of its line was made, or that block would hold it.
+ */
+void
+medsync_chain_check_unsealed(const MedsyncChain *chain,
+							 const MedsyncPackedHeader *header)
+{
+	const MedsyncLine *line = NULL;
+	int			i;
+
+	for (i = 0; i < chain->era_count; i++)
+		if (memcmp(chain->eras[i].id, header->era_id, MEDSYNC_ID_SIZE) == 0)
+			line = &chain->lines[chain->eras[i].line];
+	if (line != NULL && line->blocks > 0 &&
+		is_finished(&line->last, header->xid))
+		medsync_report_finding(MEDSYNC_ERROR, "entry_extra",
+							   medsync_chain_place(chain, -1), NULL, NULL,
+							   "An entry of transaction " UINT64_FORMAT " is not sealed, though it had ended when the last block was made.",
+							   header->xid);
+}

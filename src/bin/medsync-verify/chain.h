@@ -115,6 +115,8 @@ extern void medsync_chain_entry(MedsyncChain *chain, int64 index,
 extern void medsync_chain_end_block(MedsyncChain *chain,
 									bool entries_hold);
 extern void medsync_chain_end(MedsyncChain *chain);
+extern void medsync_chain_check_unsealed(const MedsyncChain *chain,
+										 const MedsyncPackedHeader *header);
 extern MedsyncPlace medsync_chain_place(const MedsyncChain *chain,
 										int64 index);
 

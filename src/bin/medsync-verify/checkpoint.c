@@ -12,6 +12,10 @@
  * the last block that was seen is remembered, all that at the end, unless an
  * error says that the ledger is damaged.
  *
+ * Witnesses cosign some time after a checkpoint was signed.  So the newest one
+ * may lack them, as long as an older one of the same tree has them that is no
+ * older than --max-age.  Too few cosignatures say nothing against the ledger.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres_fe.h"
@@ -37,6 +41,10 @@ static bool told_truncated = false;
 static bool have_block = false;
 static uint64 last_block_height;
 static uint8 last_block_hash[MEDSYNC_HASH_SIZE];
+
+/* The newest time of a checkpoint of this run with enough cosignatures */
+static bool have_enough = false;
+static uint64 enough_at;
 
 /* What the signatures of a note are worth */
 typedef struct Signers
@@ -175,14 +183,70 @@ check_signers(const MedsyncOptions *options, const MedsyncNote *note,
 							   checkpoint->origin);
 		return false;
 	}
-	if (signers->witnesses < options->witnesses)
-		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
-							   MEDSYNC_NO_PLACE,
-							   medsync_number(options->witnesses),
-							   medsync_number(signers->witnesses),
-							   "Too few of the given witnesses have cosigned the checkpoint of size " UINT64_FORMAT ".",
-							   checkpoint->size);
 	return true;
+}
+
+/* ---- witnesses ---- */
+
+static void
+report_too_few(const MedsyncOptions *options, uint64 size, int witnesses)
+{
+	medsync_report_finding(MEDSYNC_ERROR, "bad_signature", MEDSYNC_NO_PLACE,
+						   medsync_number(options->witnesses),
+						   medsync_number(witnesses),
+						   "Too few of the given witnesses have cosigned the checkpoint of size " UINT64_FORMAT ".",
+						   size);
+}
+
+/* A checkpoint of the log's tree has enough cosignatures, the last then. */
+void
+medsync_checkpoint_cosigned(uint64 newest_time)
+{
+	enough_at = have_enough ? Max(enough_at, newest_time) : newest_time;
+	have_enough = true;
+}
+
+/* Must an older checkpoint be found that has enough cosignatures? */
+bool
+medsync_checkpoint_wants_older(const MedsyncOptions *options)
+{
+	return have_best && medsync_summary.witnesses < options->witnesses &&
+		!have_enough;
+}
+
+/*
+ * Is an older checkpoint signed by the log and enough witnesses?  Its root is
+ * not looked at, and that it is not good is no finding.
+ */
+bool
+medsync_checkpoint_is_older(const MedsyncOptions *options, const char *text,
+							size_t len, MedsyncCheckpoint *checkpoint,
+							uint64 *newest_time)
+{
+	MedsyncNote note;
+	Signers		signers;
+
+	if (len > MEDSYNC_NOTE_MAX || !medsync_note_parse(text, len, &note) ||
+		!medsync_checkpoint_parse(note.text, note.text_len, checkpoint))
+		return false;
+	find_signers(options, &note, checkpoint, &signers);
+	*newest_time = signers.cosigned_at;
+	return signers.log && signers.forged == NULL &&
+		signers.witnesses >= options->witnesses &&
+		checkpoint->size < best.size;
+}
+
+/* Does the log have a checkpoint that enough witnesses have cosigned? */
+static void
+check_witnesses(const MedsyncOptions *options, int64 now)
+{
+	if (medsync_summary.witnesses >= options->witnesses)
+		return;
+	if (have_enough &&
+		(options->max_age == 0 ||
+		 enough_at >= (uint64) (now - options->max_age)))
+		return;
+	report_too_few(options, best.size, medsync_summary.witnesses);
 }
 
 /* ---- what is remembered ---- */
@@ -357,6 +421,10 @@ medsync_checkpoint_check(const MedsyncOptions *options, MedsyncSource source,
 		have_log = true;
 		log_checkpoint = *checkpoint;
 	}
+	if (signers.witnesses >= options->witnesses)
+		medsync_checkpoint_cosigned(signers.cosigned_at);
+	else if (options->mode == MEDSYNC_MODE_RECEIPT)
+		report_too_few(options, checkpoint->size, signers.witnesses);
 	return true;
 }
 
@@ -475,4 +543,5 @@ medsync_checkpoint_finish(const MedsyncOptions *options)
 	check_age(options, first_seen_of(&best, now), now);
 	if (options->state_path != NULL && !medsync_summary.ledger_damaged)
 		remember(options, now);
+	check_witnesses(options, now);
 }

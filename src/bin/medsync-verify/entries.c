@@ -570,6 +570,8 @@ check_entry(MedsyncStream *stream, MedsyncStreamEntry *item)
 {
 	const MedsyncEntry *entry = item->entry;
 
+	if (item->index < 0)
+		medsync_chain_check_unsealed(&stream->chain, item->header);
 	if (medsync_operation_name(entry->operation) == NULL)
 		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
 							   entry_place(stream, item), NULL, NULL,
@@ -982,6 +984,26 @@ check_signed_root(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
 							   checkpoint->size);
 	else
 		stream->signed_root_holds = true;
+}
+
+/* An older checkpoint that witnesses cosigned, if the tree has its root. */
+void
+medsync_stream_older_checkpoint(MedsyncStream *stream, const char *note,
+								size_t len)
+{
+	MedsyncCheckpoint checkpoint;
+	uint64		cosigned_at;
+	const uint8 *root;
+
+	if (!medsync_checkpoint_is_older(stream->options, note, len, &checkpoint,
+									 &cosigned_at))
+		return;
+	root = kept_root(stream, checkpoint.size);
+	if (root == NULL)
+		return;
+	check_signed_root(stream, &checkpoint);
+	if (memcmp(root, checkpoint.root, MEDSYNC_HASH_SIZE) == 0)
+		medsync_checkpoint_cosigned(cosigned_at);
 }
 
 /* The stream's own checkpoint, if it has one. */

@@ -52,6 +52,7 @@ typedef struct MedsyncOptions
 	int			witnesses;		/* how many must have signed */
 	const char *state_path;		/* NULL: remember nothing */
 	int64		max_age;		/* seconds; 0: never stale */
+	int			timeout;		/* seconds that a server may be silent; 0: any */
 	bool		json;
 	bool		quiet;			/* no words where nothing was found */
 	bool		progress;
@@ -105,6 +106,7 @@ extern void medsync_report_finding(MedsyncSeverity severity,
 								   const char *detail,...) pg_attribute_printf(6, 7);
 extern void medsync_report_signer(int64 index,
 								  const MedsyncVerifierKey *key);
+extern void medsync_report_table(const char *name, int64 rows);
 extern void medsync_report_receipt(const char *json);	/* what a valid one says */
 extern int	medsync_report_end(void);	/* the exit status */
 pg_noreturn extern void medsync_cannot_check(const char *format,...) pg_attribute_printf(1, 2);
@@ -179,6 +181,13 @@ extern void medsync_checkpoint_forked(const MedsyncRemembered *known,
 									  const uint8 *found);
 /* a block of a whole chain; the last one is remembered */
 extern void medsync_checkpoint_block(uint64 height, const uint8 *hash);
+/* where the newest one lacks cosignatures, an older one of the tree will do */
+extern bool medsync_checkpoint_wants_older(const MedsyncOptions *options);
+extern bool medsync_checkpoint_is_older(const MedsyncOptions *options,
+										const char *note, size_t len,
+										MedsyncCheckpoint *checkpoint,
+										uint64 *newest_time);
+extern void medsync_checkpoint_cosigned(uint64 newest_time);
 /* at the end of a run: is the newest good one too old?  Remember it. */
 extern void medsync_checkpoint_finish(const MedsyncOptions *options);
 extern bool medsync_signed_by_log(const MedsyncOptions *options,
@@ -254,6 +263,9 @@ extern bool medsync_stream_record(MedsyncStream *stream, char type,
 								  const uint8 *payload, size_t len,
 								  const uint8 *digest);
 extern void medsync_stream_end(MedsyncStream *stream);
+/* another signed checkpoint of the ledger, after the stream has ended */
+extern void medsync_stream_older_checkpoint(MedsyncStream *stream,
+											const char *note, size_t len);
 extern const char *medsync_stream_table_name(MedsyncStream *stream,
 											 uint32 table);	/* as findings show it */
 

@@ -58,6 +58,8 @@ static StringInfoData json_findings;
 static int64 findings_shown = 0;
 static StringInfoData signers;	/* text or JSON, as the options say */
 static int	signers_shown = 0;
+static StringInfoData tables;	/* compared in mode live, in the same way */
+static int	tables_shown = 0;
 static const char *receipt = NULL;	/* what a valid one says, as JSON */
 static char *failure = NULL;	/* why nothing could be checked */
 static instr_time started;
@@ -430,6 +432,28 @@ medsync_report_signer(int64 index, const MedsyncVerifierKey *key)
 	signers_shown++;
 }
 
+/* A table was compared: how many rows it holds. */
+void
+medsync_report_table(const char *name, int64 rows)
+{
+	medsync_summary.tables++;
+	if (report_options->json)
+	{
+		appendStringInfo(&tables, "%s\n    {\"relation\": ",
+						 tables_shown > 0 ? "," : "");
+		medsync_json_string(&tables, name, strlen(name));
+		appendStringInfo(&tables, ", \"rows\": " INT64_FORMAT "}", rows);
+	}
+	else
+	{
+		appendStringInfoString(&tables, "compared: ");
+		append_plain(&tables, name);
+		appendStringInfo(&tables, ", " INT64_FORMAT " row%s\n", rows,
+						 rows == 1 ? "" : "s");
+	}
+	tables_shown++;
+}
+
 /* What a valid receipt says; the text stays where it is. */
 void
 medsync_report_receipt(const char *json)
@@ -495,9 +519,9 @@ print_json(void)
 	json_member_number(&buf, "findings_left_out", findings_left_out());
 	appendStringInfoString(&buf, "},\n  \"receipt\": ");
 	append_json(&buf, receipt ? receipt : "null");
-	printf("%s,\n  \"signers\": [%s],\n  \"findings\": [%s%s]\n}\n", buf.data,
-		   signers.data, json_findings.data,
-		   findings_shown > 0 ? "\n  " : "");
+	printf("%s,\n  \"signers\": [%s],\n  \"tables\": [%s%s],\n  \"findings\": [%s%s]\n}\n",
+		   buf.data, signers.data, tables.data, tables_shown > 0 ? "\n  " : "",
+		   json_findings.data, findings_shown > 0 ? "\n  " : "");
 }
 
 /* "3 errors", "1 error" */
@@ -515,7 +539,7 @@ print_summary(void)
 	if (findings_left_out() > 0)
 		printf("%s more: counted, not shown\n",
 			   count_of(findings_left_out(), "finding"));
-	printf("%s", signers.data);
+	printf("%s%s", signers.data, tables.data);
 	if (receipt != NULL)
 	{
 		StringInfoData buf;
@@ -562,6 +586,7 @@ medsync_report_begin(const MedsyncOptions *options)
 	INSTR_TIME_SET_CURRENT(started);
 	initStringInfo(&json_findings);
 	initStringInfo(&signers);
+	initStringInfo(&tables);
 	report_open = true;
 	atexit(at_exit);
 }
