@@ -429,7 +429,11 @@ check_below(const MedsyncChain *chain)
 					 "The block is older than the one below.");
 }
 
-/* A block against the one that an earlier run remembered. */
+/*
+ * A block against the one that an earlier run remembered.  A stream that
+ * begins above it can have anything below, so that it does not count as going
+ * on from there.
+ */
 static void
 check_remembered(const MedsyncChain *chain)
 {
@@ -445,7 +449,16 @@ check_remembered(const MedsyncChain *chain)
 			 (uint64) block->height == state->block_height + 1)
 		found = block->previous_hash;
 	else
+	{
+		if (chain->blocks == 0 &&
+			(uint64) block->height > state->block_height)
+			medsync_report_finding(MEDSYNC_ERROR, "entry_missing",
+								   medsync_chain_place(chain, -1),
+								   medsync_number(state->block_height + 1),
+								   signed_text(block->height),
+								   "The blocks begin above the one that was remembered.");
 		return;
+	}
 	if (memcmp(found, state->block_hash, MEDSYNC_HASH_SIZE) != 0)
 		medsync_report_finding(MEDSYNC_ERROR, "forked",
 							   medsync_chain_place(chain, -1),

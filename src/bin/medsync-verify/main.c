@@ -13,7 +13,6 @@
  */
 #include "postgres_fe.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "getopt_long.h"
@@ -133,19 +132,15 @@ add_keys_of_text(MedsyncOptions *options, const char *path, const char *text,
 static void
 add_keys_of_file(MedsyncOptions *options, const char *path)
 {
-	FILE	   *file = fopen(path, PG_BINARY_R);
-	struct stat status;
+	int64		size;
+	FILE	   *file;
 	char	   *text;
 	size_t		len;
 
-	if (file == NULL && (errno == ENOENT || errno == ENAMETOOLONG))
+	if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENAMETOOLONG))
 		medsync_cannot_check("\"%s\" is neither a verifier key nor a file",
 							 path);
-	if (file == NULL || fstat(fileno(file), &status) != 0)
-		medsync_cannot_check("could not open key file \"%s\": %s", path,
-							 strerror(errno));
-	if (S_ISDIR(status.st_mode))
-		medsync_cannot_check("\"%s\" is a directory", path);
+	file = medsync_open_input(path, "key file", &size);
 	text = pg_malloc(KEY_FILE_MAX + 1);
 	len = fread(text, 1, KEY_FILE_MAX + 1, file);
 	if (ferror(file))
