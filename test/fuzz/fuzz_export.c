@@ -189,6 +189,7 @@ reset(MedsyncMode mode)
 {
 	have_best = false;
 	have_log = false;
+	have_enough = false;
 	told_truncated = false;
 	have_block = false;
 	memset(&medsync_summary, 0, sizeof(medsync_summary));
