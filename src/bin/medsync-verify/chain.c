@@ -949,7 +949,7 @@ medsync_chain_check_unsealed(const MedsyncChain *chain,
 	for (i = 0; i < chain->era_count; i++)
 		if (memcmp(chain->eras[i].id, header->era_id, MEDSYNC_ID_SIZE) == 0)
 			line = &chain->lines[chain->eras[i].line];
-	if (line != NULL && line->blocks > 0 &&
+	if (line != NULL && line->calls > 0 &&
 		is_finished(&line->last, header->xid))
 		medsync_report_finding(MEDSYNC_ERROR, "entry_extra",
 							   medsync_chain_place(chain, -1), NULL, NULL,
