@@ -36,8 +36,8 @@ VERIFY_SHARED = src/common/wire.c src/common/json_text.c \
 	src/ledger/merkle.c src/ledger/manifest_text.c src/proofs/note.c \
 	src/proofs/opening.c
 VERIFY_SHARED_OBJS = $(patsubst %.c,$(VERIFY_DIR)/shared_%.o,$(notdir $(VERIFY_SHARED)))
-VERIFY_OBJS = $(addprefix $(VERIFY_DIR)/, main.o report.o state.o checkpoint.o \
-	log.o chain.o entries.o receipt.o live.o live_table.o row_balance.o \
+VERIFY_OBJS = $(addprefix $(VERIFY_DIR)/, main.o input.o report.o state.o checkpoint.o \
+	log.o chain.o rules.o sort.o entries.o receipt.o live.o live_table.o row_balance.o \
 	server.o type_tree.o text_codec.o text_time.o) $(VERIFY_SHARED_OBJS)
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))

@@ -180,6 +180,12 @@ find_announcement(Receipt *receipt)
 				 errmsg("the ledger does not announce manifest %u of table number %u",
 						receipt->entry.manifest, receipt->entry.table),
 				 errhint("Run medsync.verify() to see what was changed.")));
+	/* a schema that was renamed while the statement ran */
+	if (receipt->ddl_index > entry_index)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("entry " INT64_FORMAT " has no receipt", entry_index),
+				 errdetail("What its table is was announced after it, by the same statement.")));
 }
 
 /* ---- the live row of a table without images ---- */

@@ -61,6 +61,17 @@ __wrap_fclose(FILE *file)
 	return __real_fclose(file);
 }
 
+FILE *
+medsync_open_input(const char *path, const char *what, int64 *size)
+{
+	FILE	   *file = __wrap_fopen(path, "r");
+
+	promise(file != NULL && fseeko(file, 0, SEEK_END) == 0);
+	*size = ftello(file);
+	rewind(file);
+	return file;
+}
+
 void
 medsync_report_finding(MedsyncSeverity severity, const char *verdict,
 					   MedsyncPlace place, const char *expected,
@@ -126,20 +137,8 @@ medsync_state_save(const MedsyncOptions *given, const MedsyncState *state)
 static bool
 fetch_zeros(void *arg, int level, uint64 tile, int width, uint8 *hashes)
 {
+	/* of higher levels this is wrong, as a file can be */
 	memset(hashes, 0, width * MEDSYNC_HASH_SIZE);
-	return true;
-}
-
-bool
-medsync_log_open(const MedsyncOptions *given, MedsyncLog *log)
-{
-	memset(log, 0, sizeof(*log));
-	log->directory = "log";
-	log->checkpoint.origin = ORIGIN;
-	log->checkpoint.origin_len = strlen(ORIGIN);
-	log->checkpoint.size = LOG_SIZE;
-	log->holds = log_holds;
-	medsync_tiles_open(&log->tiles, LOG_SIZE, fetch_zeros, log);
 	return true;
 }
 
@@ -148,12 +147,39 @@ medsync_log_verify(MedsyncLog *log)
 {
 }
 
+static void
+no_sink(void *arg, int level, uint64 tile, const uint8 *hashes)
+{
+}
+
 bool
 medsync_log_edges(MedsyncLog *log, uint64 size, MedsyncTree *tree)
 {
+	static const uint8 zeros[MEDSYNC_HASH_SIZE] = {0};
+
 	promise(size <= log->checkpoint.size);
-	tree->size = size;
+	tree->size = 0;
+	while (tree->size < size)
+		medsync_tree_append(tree, zeros, no_sink, NULL);
 	return log->holds;
+}
+
+bool
+medsync_log_open(const MedsyncOptions *given, MedsyncLog *log)
+{
+	MedsyncTree tree;
+
+	memset(log, 0, sizeof(*log));
+	log->directory = "log";
+	log->checkpoint.origin = ORIGIN;
+	log->checkpoint.origin_len = strlen(ORIGIN);
+	log->checkpoint.size = LOG_SIZE;
+	log->holds = log_holds;
+	medsync_tiles_open(&log->tiles, LOG_SIZE, fetch_zeros, log);
+	medsync_tree_init(&tree);
+	(void) medsync_log_edges(log, LOG_SIZE, &tree);
+	medsync_tree_root(&tree, log->checkpoint.root);
+	return true;
 }
 
 /* ---- the target ---- */
@@ -162,6 +188,9 @@ static void
 reset(MedsyncMode mode)
 {
 	have_best = false;
+	have_log = false;
+	have_enough = false;
+	told_truncated = false;
 	have_block = false;
 	memset(&medsync_summary, 0, sizeof(medsync_summary));
 	memset(&options, 0, sizeof(options));

@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use Fcntl ':mode';
+use Encode qw(encode);
 use File::Path qw(make_path remove_tree);
 use IPC::Run;
 use JSON::PP;
@@ -257,7 +258,10 @@ for my $from (0, 1, $early_size - 1, $early_size, $size - 1, $size)
 	my $path = "$dir/from$from";
 
 	$node->safe_psql('main', "SELECT medsync.export_entries('$path', $from)");
-	is_clean_run("a private export from entry $from", 'entries', $path, '--log', $log, '--key', $key);
+	my ($begin) = grep { $_->[1] != $list[ $_->[0] - 1 ][1] && ($_->[0] + 0) <= $from } reverse @list[ 1 .. $#list ];
+	$begin = $from == $size ? $from : $begin ? $begin->[0] : 0;
+	finds("a private export from entry $from", $begin > 0 ? "*partial\@$begin" : '',
+		'entries', $path, '--log', $log, '--key', $key);
 }
 cannot('a private export that begins past the log', qr/the entries begin with number $size/,
 	'entries', "$dir/from$size", '--log', $early, '--key', $key);
@@ -377,6 +381,18 @@ my $width = $size % 256;
 	cannot('a tile that must not be read', qr/could not open file .*Permission denied/, 'log', $copy, '--key', $key)
 	  if $> != 0;
 
+	# a symbolic link on the way
+	for my $part ('tile', 'tile/0', 'tile/entries', "tile/0/00$last_tile.p")
+	{
+		$copy = copy_of($log);
+		rename "$copy/$part", "$copy/elsewhere" or die $!;
+		symlink "$copy/elsewhere", "$copy/$part" or die $!;
+		my ($exit, $found) = verify('log', $copy, '--key', $key);
+		is($exit, 1, "$part is a symbolic link: exit status");
+		like($found->{findings}[0]{detail}, qr/is not reached by directories alone/, "$part: it says so");
+		remove_tree($copy);
+	}
+
 	# entries, tiles and tree consistent with each other, but not with what was signed
 	for my $step ([ 'flip', 7 ], [ 'drop', 7 ], [ 'insert', 7 ], [ 'copy', 7, 9 ], [ 'swap', 7, 300 ])
 	{
@@ -388,6 +404,69 @@ my $width = $size % 256;
 		is($exit, 1, "@$step, all hashes computed again: exit status");
 		like(short($found->{findings}[0]), qr/^(entry_altered|truncated)/, "@$step: found") or diag(explain($found));
 	}
+}
+
+# ---- files that change while they are read ----
+
+# Watches a file through inotify: how often it is opened and closed; or puts another one
+# in its place as soon as it was for the first time.
+my $watch = <<'PYTHON';
+import ctypes, os, select, struct, subprocess, sys
+watched, other, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init()
+libc.inotify_add_watch(fd, watched.encode(), 0x30)  # IN_OPEN, IN_CLOSE_NOWRITE
+if other:
+    os.link(other, other + ".link")
+process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+if other:
+    while struct.unpack("iIII", os.read(fd, 16))[1] != 0x10:
+        pass
+    os.rename(other + ".link", watched)
+errors = process.communicate()[1].decode()
+closed = 0
+while not other and select.select([fd], [], [], 0)[0]:
+    closed += len(os.read(fd, 65536)) // 16
+print(process.returncode, closed // 2, errors)
+PYTHON
+
+sub watch
+{
+	my (@argument) = @_;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run([ 'python3', '-c', $watch, @argument ], '<', \undef, '>', \$out, '2>', \$err, IPC::Run::timeout(60));
+	is($err, '', 'the watcher');
+	return $out;
+}
+
+{
+	my $state = "$dir/watch.state";
+
+	# what is compared with the state comes from the bytes that were checked
+	is_clean_run('remember', 'log', $early, '--key', $key, '--state', "$state.early");
+	for my $tile (grep { -f } glob "$log/tile/[0-9]/* $log/tile/[0-9]/*.p/*")
+	{
+		next if $tile =~ m{\.p/(\d+)$} && $1 != ($tile =~ m{tile/1/} ? int($size / 256) : $size % 256);
+		unlink $state;
+		system('cp', "$state.early", $state);
+		like(watch($tile, '', 'medsync-verify', 'log', $log, '--key', $key, '--state', $state), qr/^0 1 $/,
+			"$tile is read once");
+	}
+
+	# a private export that was changed, and a tile that is changed to fit, in time
+	my $forged = forged_entries($entries, 'flip', 'E5', 0, 'reseal', 'drop', 'C0');
+	my $fitting = log_of($forged);
+	my %status;
+	for my $attempt (1 .. 20)
+	{
+		my $copy = copy_of($log);
+
+		my ($exit) = watch("$copy/tile/0/000", "$fitting/tile/0/000", 'medsync-verify', 'entries', $forged, '--log', $copy, '--key', $key) =~ /^(-?\d+)/;
+		$status{$exit}++;
+		remove_tree($copy);
+	}
+	is($status{0} // 0, 0, 'tiles that change between two looks give no clean run') or diag(explain(\%status));
 }
 
 # ---- signatures ----
@@ -436,7 +515,8 @@ my $width = $size % 256;
 		[ 'size above 2^64', "$origin\n18446744073709551617\n" . 'A' x 43 . "=\n" ],
 		[ 'root of 31 bytes', "$origin\n5\n" . 'A' x 42 . "==\n" ],
 		[ 'root with loose bits', "$origin\n5\n" . 'A' x 42 . "B=\n" ],
-		[ 'two lines', "$origin\n5\n" ])
+		[ 'two lines', "$origin\n5\n" ],
+		[ 'a line more', (slurp_file("$log/checkpoint") =~ /^(.*\n)\n/s)[0] . "more\n" ])
 	{
 		my ($name, $text) = @$odd;
 
@@ -450,6 +530,11 @@ my $width = $size % 256;
 	cmp_ok(time - $began, '<', 20, 'and soon');
 	forge('sign', write_file("$dir/text", "$origin\n0\n" . 'A' x 43 . "=\n"), "$copy/checkpoint", $origin, $log_key);
 	finds('the root of an empty tree', 'block_altered', 'log', $copy, '--key', $key);
+
+	# names of others fill no report
+	write_file("$copy/checkpoint", $note . join '', map { encode('UTF-8', "\x{2014} ") . $_ . 'w' x 120 . " AAAAAAAA\n" } 10 .. 72);
+	$report = finds('many signatures with long names', 'bad_signature', 'log', $copy, '--key', $other);
+	like($report->{findings}[0]{found}, qr/^.{8192}\.\.\.$/, 'they are cut off');
 
 	# an origin that the key does not have
 	my ($text) = $note =~ /^(.*\n)\n/s;
@@ -511,6 +596,41 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	is_clean_run('and its entries', 'entries', $entries, '--log', $log, @state);
 	my $good = state_of($state);
 	is(join(' ', glob "$state.*"), '', 'nothing is left beside it');
+
+	# a public export that lags behind the private one is no rollback
+	my $lagging = "$dir/lagging.state";
+	my @lagging = ('--key', $key, '--state', $lagging);
+	for my $round (1, 2)
+	{
+		is_clean_run("round $round: entries that are newer than the log", 'entries', $entries, '--log', $early, @lagging);
+		is_clean_run("round $round: the same log alone", 'log', $early, @lagging);
+		like(state_of($lagging), qr/^block .*\nlog $early_size [0-9a-f]{64} \d+\n\n\Q$origin\E\n$size\n/m, 'both are remembered');
+	}
+	my $both = state_of($lagging);
+	finds('the older log is cut off', 'truncated', 'log', forged_log($early, 'cut', $early_size - 1), @lagging);
+	finds('the older log was changed', 'forked', 'log', forged_log($early, 'flip', 3), @lagging);
+	finds('it went on as another one', 'forked', 'log', forged_log($log, 'flip', $early_size), @lagging);
+	finds('the older pair', 'truncated truncated', 'entries', $early_entries, '--log', $early, @lagging);
+	is(state_of($lagging), $both, 'nothing of that is remembered');
+	is_clean_run('the log catches up', 'log', $log, @lagging);
+	like(state_of($lagging), qr/^block .*\n\n\Q$origin\E\n$size\n/m, 'there is one checkpoint again');
+	finds('and must not fall back', 'truncated', 'log', $early, @lagging);
+	for my $odd ('log', 'log 5', "log $size " . 'aa' x 32 . ' 1', 'log 5 ' . 'AA' x 32 . ' 1', 'log 5 ' . 'aa' x 32 . ' x', "log none\nlog none")
+	{
+		cannot("a state file with '$odd'", qr/damaged/, 'log', $log, '--key', $key, '--state', write_file("$dir/odd", $both =~ s/^log .*$/$odd/mr));
+	}
+
+	# a private export that does not begin where the remembered one ended
+	my $above = "$dir/above.state";
+	my @above = ('--key', $key, '--state', $above);
+	is_clean_run('the blocks up to the fourth', 'entries', $early_entries, '--log', $early, @above);
+	my $below = state_of($above);
+	finds('blocks from the last one on', 'entry_missing *partial@' . ($size - 1), 'entries', "$dir/from@{[ $size - 1 ]}", '--log', $log, @above);
+	is(state_of($above), $below, 'the remembered block stays');
+	finds('no block at all', "*partial\@$size", 'entries', "$dir/from$size", '--log', $log, @above);
+	like(state_of($above), qr/^block \Q$block\E$/m, 'here too');
+	finds('from the block behind it on', "*partial\@$early_size", 'entries', "$dir/from$early_size", '--log', $log, @above);
+	unlike(state_of($above), qr/^block \Q$block\E$/m, 'another block is remembered');
 
 	# rolled back, cut, forked, replaced, cloned: each with the key that signs
 	my @attack = (
@@ -652,8 +772,11 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 		[ 'an era that is not known, with values', 'entry_altered', 'set', 'A0', 20, '00' ],
 		[ 'a manifest was changed', "entry_altered\@$ddl", 'flip', 'M0', 20 ],
 		[ 'a manifest is missing', "entry_altered\@$ddl", 'drop', 'M0' ],
+		[ 'manifests do not ascend', 'entry_altered', 'swap', 'M0', 'M1' ],
+		[ 'an era behind a manifest', 'entry_altered', 'swap', 'A0', 'M0' ],
+		[ 'an entry that is not sealed', 'entry_altered', 'copy', 'E5', 'C0', 'type', 'E' . $size, 'U' ],
 		[ 'a manifest twice', 'entry_altered', 'copy', 'M0', 'M1' ],
-		[ 'a manifest too many', '*unsealed', 'copy', 'M0', 'M0', 'set', 'M0', 0, '00001000' ],
+		[ 'a manifest too many', '*unsealed', 'copy', 'M0', 'B0', 'set', 'M4', 0, '00001000' ],
 		[ 'the ledger record is of another ledger', 'block_altered ' x 7, 'flip', 'L0', 3 ],
 		[ 'the ledger record has another time', 'block_altered ' x 6, 'flip', 'L0', 23 ],
 		[ 'the file says that it is longer', 'truncated', 'set', 'L0', 32, '0000000000010000' ],
@@ -703,13 +826,14 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	finds('no last record', 'truncated', 'entries', forged_entries($entries, 'no-end'), @with);
 	finds('another digest', 'entry_altered', 'entries', forged_entries($entries, 'flip', 'Z0', 20, 'keep-digest'), @with);
 	finds('another count', 'entry_missing', 'entries', forged_entries($entries, 'flip', 'Z0', 5, 'keep-digest'), @with);
-	finds('a byte after the end', 'entry_altered', 'entries', forged_entries($entries, 'raw-append', '00' x 6), @with);
+	finds('a byte after the end', 'entry_altered', 'entries', forged_entries($entries, 'raw-append', $_), @with) for '00', '00' x 5, '00' x 6;
 	finds('a record of an unknown type', 'entry_altered', 'entries', forged_entries($entries, 'type', 'C0', 'X'), @with);
 	finds('records out of order', 'entry_altered', 'entries', forged_entries($entries, 'swap', 'A0', 'E0'), @with);
 	finds('an entry before the first block', 'entry_altered', 'entries', forged_entries($entries, 'swap', 'B0', 'E0'), @with);
 	finds('two ledger records', 'entry_altered', 'entries', forged_entries($entries, 'copy', 'L0', 'A0'), @with);
 	finds('no ledger record', 'entry_altered', 'entries', forged_entries($entries, 'drop', 'L0'), @with);
 	finds('two checkpoints', 'entry_altered', 'entries', forged_entries($entries, 'copy', 'C0', 'C0'), @with);
+	finds('the last block is not signed yet', "*unsigned\@$early_size", 'entries', forged_entries($entries, 'drop', 'C0'), '--log', $early, '--key', $key);
 	is_clean_run('no checkpoint in the file', 'entries', forged_entries($entries, 'drop', 'C0'), @with);
 	finds('a forged checkpoint in the file', 'bad_signature', 'entries', forged_entries($entries, 'flip', 'C0', -5), @with);
 
@@ -883,7 +1007,17 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	cannot('no file', qr/could not open file "\/nowhere": No such file/, 'entries', '/nowhere', '--log', $log, '--key', $key);
 	cannot('a directory for a file', qr/is a directory/, 'entries', $dir, '--log', $log, '--key', $key);
 	cannot('a file that is no export', qr/is not a private export/, 'entries', "$log/checkpoint", '--log', $log, '--key', $key);
-	cannot('an empty file', qr/is not a private export/, 'entries', '/dev/null', '--log', $log, '--key', $key);
+	cannot('an empty file', qr/is not a private export/, 'entries', write_file("$dir/empty", ''), '--log', $log, '--key', $key);
+
+	# what would never end, or never begin
+	mkfifo("$dir/pipe", 0600) or die $!;
+	for my $odd ("$dir/pipe", '/dev/zero', '/dev/null')
+	{
+		cannot("$odd as a private export", qr/is not a regular file/, 'entries', $odd, '--log', $log, '--key', $key);
+		cannot("$odd as a receipt", qr/is not a regular file/, 'receipt', $odd, '--key', $key);
+		cannot("$odd as a key file", qr/is not a regular file/, @log, '--key', $odd);
+		cannot("$odd as a state file", qr/is not a state file/, @log, '--key', $key, '--state', $odd);
+	}
 
 	my ($name, $id, $bytes) = $key =~ /^(.*?)\+(.*?)\+(.*)$/;
 	for my $odd ('', 'key', "$name+$id", "$name+$id+", "+$id+$bytes", "$name+00000000+$bytes", "$name+" . uc($id) . "x+$bytes",
@@ -904,6 +1038,11 @@ sub state_of { my ($path) = @_; return slurp_file($path); }
 	is($report->{error}, "could not open directory \"/nowhere\n\x{fffd}\x01\"\": No such file or directory", 'JSON: why');
 	($status, $report) = verify('entries', "$dir/from$size", '--log', $early, '--key', $key);
 	is("$status $report->{status}", '2 not_checked', 'JSON: in the middle');
+	my $obeyed = join '', map { chr } 0x85, 0x9b, 0x61c, 0x200e, 0x2028, 0x202e, 0x2069;
+	my $path = "/nowhere" . encode('UTF-8', $obeyed . chr(0xa0) . chr(0x2070));
+	($status, $out, $err) = run_verify('log', $path, '--key', $key, '--json');
+	like($out, qr{/nowhere\\u0085\\u009b\\u061c\\u200e\\u2028\\u202e\\u2069\xc2\xa0\xe2\x81\xb0}, 'JSON: what a reader would obey');
+	like($err, qr{/nowhere\\xc2\\x85\\xc2\\x9b\\xd8\\x9c\\xe2\\x80\\x8e\\xe2\\x80\\xa8\\xe2\\x80\\xae\\xe2\\x81\\xa9\xc2\xa0\xe2\x81\xb0}, 'and as text');
 	($status, $out, $err) = run_verify('log', "/nowhere\e[31m", '--key', $key);
 	unlike($err, qr/\e/, 'nothing reaches the terminal as it is');
 

@@ -10,12 +10,20 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FakeWitness;
+use IO::Select;
+use IO::Socket::INET;
+use IO::Socket::UNIX;
 use IPC::Run;
 use JSON::PP;
 use MedsyncTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use POSIX ();
 use Test::More;
+
+# libcurl in the server would take a proxy from here.
+delete @ENV{qw(http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY)};
 
 my $dir = own_directory();
 my $top = "$FindBin::RealBin/../..";
@@ -489,6 +497,218 @@ append_to_file("$dir/lib/libpq.so.5", '');
 is(query($node, 'clinic', 'SELECT has_function_privilege(role, \'medsync._openings(regclass)\', \'EXECUTE\') FROM unnest(ARRAY[\'nobody\', \'auditor\']) AS role'),
 	"f\nt", 'only auditors are told openings');
 
+# ---- what a server says that lies ----
+
+$node->safe_psql('postgres', 'CREATE DATABASE liar');
+$node->safe_psql('liar', <<'SQL');
+CREATE EXTENSION medsync;
+CREATE TABLE ward (id int PRIMARY KEY, name text);
+CREATE TABLE keyless (patient int, value text);
+SELECT medsync.track('ward');
+SELECT medsync.track('keyless', subject => 'patient');
+INSERT INTO ward SELECT i, 'ward ' || i FROM generate_series(1, 9) i;
+INSERT INTO keyless SELECT 1, 'equal' FROM generate_series(1, 5) i;
+SELECT medsync.seal();
+SQL
+
+# One of the functions that we read gives something else, until the next call.
+sub lie
+{
+	my ($function, $argument, $result, $body) = @_;
+	my $undo = "DROP FUNCTION medsync.$function($argument); ALTER FUNCTION medsync.${function}_true($argument) RENAME TO $function;";
+
+	$node->safe_psql('liar', <<SQL);
+ALTER FUNCTION medsync.$function($argument) RENAME TO ${function}_true;
+CREATE FUNCTION medsync.$function($argument) RETURNS $result LANGUAGE plpgsql SET search_path = pg_catalog AS \$\$ BEGIN $body END \$\$;
+SQL
+	return sub { $node->safe_psql('liar', $undo) };
+}
+
+my @openings = ('_openings', 'regclass', 'TABLE (tid tid, opening bytea, row_key bytea)');
+
+# the report names what was compared
+$report = clean('before any lie', 'liar');
+is_deeply($report->{tables}, [ { relation => 'public.ward', rows => 9 }, { relation => 'public.keyless', rows => 5 } ],
+	'tables that were compared, with their rows');
+like((run_command([ 'medsync-verify', 'live', $node->connstr('liar'), '--key', key_of('liar') ]))[0],
+	qr/^compared: public\.ward, 9 rows\ncompared: public\.keyless, 5 rows$/m, 'and as text');
+
+# an entry that no block holds cannot take a table away without a word
+$node->safe_psql('liar', q{SELECT medsync.untrack('ward')});
+$report = finds('a table that an unsealed entry lets go', 'liar', ['unsealed public.ward']);
+is(join(' ', map { $_->{relation} } @{ $report->{tables} }), 'public.keyless', 'it is not compared');
+$node->safe_psql('liar', 'SELECT medsync.seal()');
+clean('a table that a sealed entry lets go', 'liar');
+$node->safe_psql('liar', q{SELECT medsync.track('ward')});
+$report = clean('a table that an unsealed entry announces', 'liar');
+is($report->{summary}{tables}, 2, 'it is compared');
+$node->safe_psql('liar', 'SELECT medsync.seal()');
+
+# nor be of a transaction that the blocks had their turn with
+my $truth = lie('_entries', 'bigint', 'SETOF bytea', <<'SQL');
+	DECLARE
+		r bytea;
+		sealed bytea;
+	BEGIN
+		FOR r IN SELECT * FROM medsync._entries_true($1) LOOP
+			IF get_byte(r, 0) = ascii('E') THEN
+				sealed := r;
+			ELSIF get_byte(r, 0) = ascii('Z') THEN
+				RETURN NEXT set_byte(sealed, 0, ascii('U'));
+			END IF;
+			RETURN NEXT r;
+		END LOOP;
+	END;
+SQL
+(undef, $report) = live('liar');
+ok( scalar(grep { $_->{verdict} eq 'entry_extra' && $_->{detail} =~ /is not sealed, though it had ended/ } @{ $report->{findings} }),
+	'an unsealed entry of a transaction that ended before the last block') or diag(explain($report->{findings}));
+$truth->();
+
+# A server that stands between us and the true one: what that says goes through
+# a function, message by message.
+sub between
+{
+	my ($change) = @_;
+	my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "socket: $!";
+	my $pid = fork();
+
+	die "fork: $!" unless defined $pid;
+	if ($pid == 0)
+	{
+		my $client = $listener->accept;
+		my $true = IO::Socket::UNIX->new(Peer => $node->host . '/.s.PGSQL.' . $node->port) or POSIX::_exit(1);
+		my $both = IO::Select->new($client, $true);
+		my $said = '';
+
+		while (my @ready = $both->can_read(60))
+		{
+			foreach my $from (@ready)
+			{
+				sysread($from, my $bytes, 65536) or POSIX::_exit(0);
+				if ($from == $client)
+				{
+					syswrite($true, $bytes);
+					next;
+				}
+				$said .= $bytes;
+				while (length($said) > 4 && length($said) > (my $len = unpack('xN', $said)))
+				{
+					syswrite($client, $change->(substr($said, 0, $len + 1, '')));
+				}
+			}
+		}
+		POSIX::_exit(0);
+	}
+	my $conninfo = 'host=127.0.0.1 port=' . $listener->sockport . ' user=' . query($node, 'liar', 'SELECT current_user')
+	  . ' dbname=liar sslmode=disable gssencmode=disable';
+	return ($conninfo, sub { kill 'KILL', $pid; waitpid $pid, 0 });
+}
+
+my ($conninfo, $stop) = between(sub { $_[0] });
+clean('a server between', 'liar', conninfo => $conninfo);
+$stop->();
+
+# one of equal rows is gone, and the server gives another one twice
+$node->safe_psql('liar', past('liar', 'keyless', q{DELETE FROM keyless WHERE ctid = '(0,2)';}));
+finds('one of equal rows is gone', 'liar', ['missing public.keyless']);
+foreach my $case ([ 'right after it', 1 ], [ 'at the end', 0 ])
+{
+	my ($name, $at_once) = @$case;
+	my $row = '';
+
+	($conninfo, $stop) = between(sub {
+		my ($message) = @_;
+		my $type = substr($message, 0, 1);
+
+		return $message . ($at_once ? $message : '') if $type eq 'D' && ($row = $message) =~ /\(0,5\)/;
+		$row = '' if $type eq 'T';
+		return ($at_once || $row !~ /\(0,5\)/ || $type ne 'C' ? '' : $row) . $message;
+	});
+	cannot("a row that comes twice, $name", qr/gave row \(0,5\) of table public\.keyless twice/, 'liar', conninfo => $conninfo);
+	$stop->();
+}
+$truth = lie(@openings, 'RETURN QUERY SELECT * FROM medsync._openings_true($1) AS o; RETURN QUERY SELECT * FROM medsync._openings_true($1) AS o LIMIT 1;');
+cannot('more openings than rows', qr/openings of other rows/, 'liar');
+$truth->();
+$truth = lie(@openings, 'RETURN QUERY SELECT * FROM medsync._openings_true($1) AS o OFFSET 1;');
+cannot('fewer openings than rows', qr/openings of other rows/, 'liar');
+$truth->();
+$node->safe_psql('liar', past('liar', 'keyless', q{INSERT INTO keyless VALUES (1, 'equal');}));
+
+# the server has no words of its own for a value that it cannot print
+$truth = lie(@openings, q{RAISE 'invalid memory alloc request size 1073741827' USING ERRCODE = 'XX000';});
+cannot('a value that is too large', qr/table public\.\w+ holds a value that is too large/, 'liar');
+$truth->();
+$truth = lie(@openings, q{RAISE 'invalid page' USING ERRCODE = 'XX001';});
+finds('a page that cannot be read', 'liar', [ 'altered public.ward', 'altered public.keyless' ]);
+$truth->();
+
+# ---- nothing waits for ever ----
+
+my @impatient = (argument => [ '--timeout', 2 ]);
+
+$node->safe_psql('liar', q{BEGIN; LOCK TABLE ward IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'holder';});
+cannot('a table that somebody holds', qr/could not be locked for reading: .*lock timeout.*--timeout/, 'liar', @impatient);
+$node->safe_psql('liar', q{ROLLBACK PREPARED 'holder'});
+clean('a table that was let go', 'liar', @impatient);
+
+$truth = lie('_entries', 'bigint', 'SETOF bytea', 'PERFORM pg_sleep(100); RETURN QUERY SELECT * FROM medsync._entries_true($1);');
+cannot('a server that takes its time', qr/has not answered for 2 seconds/, 'liar', @impatient);
+$node->safe_psql('liar', q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE query ~ '_entries' AND pid <> pg_backend_pid()});
+$truth->();
+foreach my $after (1, 40)
+{
+	my $count = 0;
+
+	($conninfo, $stop) = between(sub { $count++ < $after ? $_[0] : '' });
+	cannot("a server that is silent after $after messages", qr/has not answered for 2 seconds|timeout expired/, 'liar',
+		conninfo => $conninfo, @impatient);
+	$stop->();
+}
+cannot('a timeout that is none', qr/invalid value "-1" for option --timeout/, 'liar', argument => [ '--timeout', '-1' ]);
+
+# ---- between signing and cosigning ----
+
+my $witness = FakeWitness->new("$dir/witness");
+$witness->add('one');
+$node->safe_psql('liar', sprintf q{SELECT medsync.add_witness('one', '%s', '%s')}, $witness->url('one'), $witness->verifier_key('one'));
+
+my @witnessed = ('--key', $witness->verifier_key('one'), '--witnesses', 1);
+my $seal = 'INSERT INTO ward SELECT 1000 + (random() * 1e8)::int; SELECT medsync.seal()';
+
+finds('a checkpoint that no witness has seen', 'liar', ['bad_signature -'], argument => [ @witnessed, '--state', "$dir/liar" ]);
+ok(-e "$dir/liar", 'which does not keep it from being remembered');
+is(query($node, 'liar', 'SELECT state FROM medsync.submit_checkpoint()'), 'cosigned', 'a witness cosigns');
+$report = clean('a checkpoint that it has cosigned', 'liar', argument => [ @witnessed, '--state', "$dir/liar" ]);
+is($report->{witnesses}, 1, 'by one witness');
+$node->safe_psql('liar', $seal) for 1 .. 3;
+$report = clean('newer ones that it has not seen yet', 'liar', argument => [ @witnessed, '--state', "$dir/liar" ]);
+is($report->{witnesses}, 0, 'the newest is cosigned by none');
+like(slurp_file("$dir/liar"), qr/^$report->{size}$/m, 'and remembered');
+sleep 2;
+finds('it has not cosigned for too long', 'liar', ['bad_signature -'], argument => [ @witnessed, '--max-age', 1 ]);
+finds('two are demanded', 'liar', ['bad_signature -'],
+	argument => [ @witnessed[0, 1], '--key', do { $witness->add('two'); $witness->verifier_key('two') }, '--witnesses', 2 ]);
+
+# ---- many rows ----
+
+# each changed row finds its own among the missing ones, in any order
+$node->safe_psql('liar', <<'SQL');
+CREATE TABLE many (id int PRIMARY KEY, v text);
+SELECT medsync.track('many');
+INSERT INTO many SELECT i, 'v' || i FROM generate_series(1, 5000) i ORDER BY hashint4(i);
+SELECT medsync.seal();
+SQL
+$node->safe_psql('liar', past('liar', 'many', q{UPDATE many SET v = 'changed' WHERE id > 500; DELETE FROM many WHERE id <= 250;}));
+(undef, $report) = live('liar');
+my %count;
+$count{"$_->{verdict} $_->{relation}"}++ foreach grep { $_->{severity} ne 'notice' } @{ $report->{findings} };
+is_deeply(\%count, { 'altered public.many' => 4500, 'missing public.many' => 250 }, 'changed rows and missing ones');
+is(join(' ', map { $_->{row_key}{id} // () } @{ $report->{findings} }),
+	query($node, 'liar', q{SELECT string_agg(id::text, ' ' ORDER BY ctid) FROM many WHERE id > 500}),
+	'changed rows in the order in which they lie');
+
 # ---- a standby ----
 
 $node->backup('standby');
@@ -521,7 +741,8 @@ my @runs = map { [ live('clinic') ] } 1 .. 5;
 pgbench_finish($writers);
 is(join(' ', map { $_->[0] } @runs), '0 0 0 0 0', 'clean while others write')
   or diag(explain([ map { $_->[1]{findings} } @runs ]));
-cmp_ok($runs[-1][1]{summary}{rows}, '>', $runs[0][1]{summary}{rows}, 'and they did write');
+my ($first, $last) = map { $_->[1]{summary}{entries} + $_->[1]{summary}{unsealed} } @runs[0, -1];
+cmp_ok($last, '>', $first, 'and they did write');
 is($writers->{status}, 0, 'writers were not disturbed') or diag($writers->{err});
 is(query($node, 'clinic', q{SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'}),
 	'0', 'nothing is left open');

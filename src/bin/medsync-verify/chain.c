@@ -12,9 +12,18 @@
  *	  the block before in the same line; or it is the sealer's own, the last;
  *	- transactions stand in the order of (last flush position, xid), none of
  *	  them twice;
- *	- a transaction's entries stand in the order of (command, ordinal).
+ *	- a transaction's entries stand in the order of (command, ordinal);
+ *	- the sealer's own is one era entry, at the end of its era's first block;
+ *	- a call of the sealer makes one block of an era, its snapshot does not
+ *	  go back, and its own transaction is not below it.  Only a block of a
+ *	  line whose entries came with a dump ("closing") has a snapshot that the
+ *	  sealer made up.
  *
- * Memory: the snapshots of two blocks a line, and 8 bytes for each
+ * What an entry says is judged in rules.c.  In one call the blocks of eras
+ * that have a number already come first, so that what an earlier era left
+ * over can stand behind a later era's entries.
+ *
+ * Memory: three snapshots a line, and 8 bytes for each
  * transaction of the block being read.  A stream that begins in the middle
  * says nothing about the blocks before, so that what depends on them is not
  * checked.
@@ -24,9 +33,12 @@
 #include "postgres_fe.h"
 
 #include "chain.h"
+#include "sort.h"
 
 #define ERAS_MAX			16384
 #define SNAPSHOT_TEXT_MAX	(8 * 1024 * 1024)
+#define FIRST_XID			3	/* no transaction has a lower one */
+#define UNIONS_MAX			1000	/* a line is closed once a restore */
 
 /* bytes of a block record before its snapshot */
 #define BLOCK_FIXED_SIZE	(8 + 4 + 32 + 8 + 8 + 32 + 8 + 8 + 32)
@@ -42,7 +54,7 @@ is_same_line(const MedsyncEra *a, const MedsyncEra *b)
 	return memcmp(a->id, b->id, MEDSYNC_ID_SIZE) == 0;
 }
 
-static const MedsyncEra *
+static MedsyncEra *
 find_era(const MedsyncChain *chain, uint32 number)
 {
 	int			low = 0;
@@ -89,6 +101,12 @@ medsync_chain_add_era(MedsyncChain *chain, const MedsyncEra *era)
 		 era->number <= chain->eras[chain->era_count - 1].number))
 		return false;
 	compute_era_id(chain->ledger_id, era, id);
+	if (era->number != (uint32) chain->era_count + 1)
+		medsync_report_finding(MEDSYNC_ERROR, "block_altered",
+							   MEDSYNC_NO_PLACE,
+							   medsync_number(chain->era_count + 1),
+							   medsync_number(era->number),
+							   "Eras are not numbered from 1 without gaps.");
 	if (era->known && memcmp(id, era->id, MEDSYNC_ID_SIZE) != 0)
 		medsync_report_finding(MEDSYNC_ERROR, "block_altered",
 							   MEDSYNC_NO_PLACE,
@@ -102,8 +120,16 @@ medsync_chain_add_era(MedsyncChain *chain, const MedsyncEra *era)
 	*added = *era;
 	added->line = chain->line_count;
 	for (i = 0; i < chain->era_count; i++)
+	{
 		if (is_same_line(&chain->eras[i], era))
 			added->line = chain->eras[i].line;
+		if (memcmp(chain->eras[i].id, era->id, MEDSYNC_ID_SIZE) == 0)
+			medsync_report_finding(MEDSYNC_ERROR, "block_altered",
+								   MEDSYNC_NO_PLACE, NULL,
+								   medsync_hex(era->id, MEDSYNC_ID_SIZE),
+								   "Era %u is era %u once more.",
+								   era->number, chain->eras[i].number);
+	}
 	chain->era_count++;
 	if (added->line == chain->line_count)
 	{
@@ -152,16 +178,15 @@ parse_snapshot(const char *text, size_t len, MedsyncXidSet *set)
 {
 	const char *next = text;
 	const char *end = text + len;
-	uint64		xmin;
 	uint64		last = 0;
 	int			members = 1;
 	size_t		i;
 
 	set->count = 0;
 	set->in_progress = NULL;
-	if (!read_xid(&next, end, &xmin) || !skip_char(&next, end, ':') ||
+	if (!read_xid(&next, end, &set->xmin) || !skip_char(&next, end, ':') ||
 		!read_xid(&next, end, &set->xmax) || !skip_char(&next, end, ':') ||
-		xmin > set->xmax)
+		set->xmin > set->xmax)
 		return false;
 	for (i = 0; i < len; i++)
 		if (text[i] == ',')
@@ -173,7 +198,7 @@ parse_snapshot(const char *text, size_t len, MedsyncXidSet *set)
 		uint64		xid;
 
 		if ((set->count > 0 && !skip_char(&next, end, ',')) ||
-			!read_xid(&next, end, &xid) || xid < xmin || xid >= set->xmax ||
+			!read_xid(&next, end, &xid) || xid < set->xmin || xid >= set->xmax ||
 			(set->count > 0 && xid <= last))
 			return false;
 		set->in_progress[set->count++] = last = xid;
@@ -206,6 +231,57 @@ is_same_set(const MedsyncXidSet *a, const MedsyncXidSet *b)
 		(a->count == 0 ||
 		 memcmp(a->in_progress, b->in_progress,
 				sizeof(uint64) * a->count) == 0);
+}
+
+/* Is everything finished in b that is finished in a? */
+static bool
+is_subset(const MedsyncXidSet *a, const MedsyncXidSet *b)
+{
+	int			i;
+
+	if (a->xmax > b->xmax)
+		return false;
+	for (i = 0; i < b->count && b->in_progress[i] < a->xmax; i++)
+		if (is_finished(a, b->in_progress[i]))
+			return false;
+	return true;
+}
+
+/* What is finished in one of two sets. */
+static MedsyncXidSet
+unite(const MedsyncXidSet *a, const MedsyncXidSet *b)
+{
+	MedsyncXidSet result = {0};
+	int			i;
+
+	result.xmax = Max(a->xmax, b->xmax);
+	if (a->count + b->count > 0)
+		result.in_progress = pg_malloc(sizeof(uint64) *
+									   (a->count + b->count));
+	/* xids ascend: those of the set that ends first come first */
+	for (i = 0; i < a->count; i++)
+		if (!is_finished(b, a->in_progress[i]))
+			result.in_progress[result.count++] = a->in_progress[i];
+	for (i = 0; i < b->count; i++)
+		if (b->in_progress[i] >= a->xmax)
+			result.in_progress[result.count++] = b->in_progress[i];
+	return result;
+}
+
+static MedsyncXidSet
+copy_set(const MedsyncXidSet *set)
+{
+	MedsyncXidSet result = *set;
+
+	if (set->count == 0)
+		result.in_progress = NULL;
+	else
+	{
+		result.in_progress = pg_malloc(sizeof(uint64) * set->count);
+		memcpy(result.in_progress, set->in_progress,
+			   sizeof(uint64) * set->count);
+	}
+	return result;
 }
 
 static void
@@ -353,7 +429,11 @@ check_below(const MedsyncChain *chain)
 					 "The block is older than the one below.");
 }
 
-/* A block against the one that an earlier run remembered. */
+/*
+ * A block against the one that an earlier run remembered.  A stream that
+ * begins above it can have anything below, so that it does not count as going
+ * on from there.
+ */
 static void
 check_remembered(const MedsyncChain *chain)
 {
@@ -369,7 +449,16 @@ check_remembered(const MedsyncChain *chain)
 			 (uint64) block->height == state->block_height + 1)
 		found = block->previous_hash;
 	else
+	{
+		if (chain->blocks == 0 &&
+			(uint64) block->height > state->block_height)
+			medsync_report_finding(MEDSYNC_ERROR, "entry_missing",
+								   medsync_chain_place(chain, -1),
+								   medsync_number(state->block_height + 1),
+								   signed_text(block->height),
+								   "The blocks begin above the one that was remembered.");
 		return;
+	}
 	if (memcmp(found, state->block_hash, MEDSYNC_HASH_SIZE) != 0)
 		medsync_report_finding(MEDSYNC_ERROR, "forked",
 							   medsync_chain_place(chain, -1),
@@ -387,21 +476,89 @@ find_since(MedsyncChain *chain)
 
 	chain->since = NULL;
 	chain->skip = 0;
+	chain->of_last_call = false;
 	if (chain->era == NULL)
 		return;
 	line = &chain->lines[chain->era->line];
-	if (line->blocks > 0 &&
-		!(line->last_sealer == block->sealer_xid &&
-		  is_same_set(&line->last, &block->xids)))
+	chain->of_last_call = line->calls > 0 &&
+		line->last_sealer == block->sealer_xid &&
+		is_same_set(&line->last, &block->xids);
+	if (line->calls > 0 && !chain->of_last_call)
 	{
-		chain->since = &line->last;
+		chain->since = &line->finished;
 		chain->skip = line->last_sealer;
 	}
-	else if (line->blocks == 2)
+	else if (line->calls > 1)
 	{
 		chain->since = &line->before;
 		chain->skip = line->before_sealer;
 	}
+}
+
+/* A snapshot that sees everything there was: no server need have taken it. */
+static bool
+is_closing(const MedsyncXidSet *set)
+{
+	return set->count == 0 && set->xmin == set->xmax;
+}
+
+/* Can no snapshot of the block's own line be like this? */
+static bool
+is_of_other_line(const MedsyncChain *chain)
+{
+	const MedsyncBlock *block = &chain->block;
+	const MedsyncLine *line = &chain->lines[chain->era->line];
+
+	return !chain->era->known || block->sealer_xid < block->xids.xmax ||
+		(line->calls > 0 && !line->closing &&
+		 !is_subset(&line->last, &block->xids));
+}
+
+/* Can a call of the sealer have made the block, after those below? */
+static void
+check_call(MedsyncChain *chain)
+{
+	const MedsyncBlock *block = &chain->block;
+	const MedsyncXidSet *xids = &block->xids;
+	const MedsyncLine *line;
+
+	if (block->sealer_xid < FIRST_XID || xids->xmin < FIRST_XID)
+		report_block(chain, NULL, NULL,
+					 "The block was made by no transaction, or its snapshot begins before any.");
+	if (xids->xmin != (xids->count > 0 ? xids->in_progress[0] : xids->xmax))
+		report_block(chain, NULL, NULL,
+					 "The block's snapshot does not begin with its first transaction in progress.");
+	if (chain->era == NULL)
+		return;
+	line = &chain->lines[chain->era->line];
+	if (chain->of_last_call ? chain->era->call == line->calls :
+		!chain->era->known && line->calls > 0)
+		report_block(chain, NULL, NULL,
+					 "What the block holds belongs into an earlier block of its era.");
+	else if (!chain->of_last_call && is_of_other_line(chain) &&
+			 (!is_closing(xids) || line->unions == UNIONS_MAX))
+		report_block(chain, NULL, NULL, block->sealer_xid < xids->xmax ?
+					 "The transaction that made the block is older than its snapshot." :
+					 "The block's snapshot is older than that of a block below.");
+}
+
+/*
+ * No block of a line's newest call follows.  The snapshot that closes
+ * another line ends behind the last transaction that was left over.
+ */
+static void
+end_call(const MedsyncLine *line)
+{
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+
+	if (line->calls == 0 || !line->closing || line->begins_before ||
+		line->last.xmax == line->last_xid + 1)
+		return;
+	place.block = line->height;
+	medsync_report_finding(MEDSYNC_ERROR, "block_altered", place,
+						   medsync_number(line->last_xid + 1),
+						   medsync_number(line->last.xmax),
+						   "The block's snapshot does not end behind its last transaction.");
 }
 
 /* A block begins; false where its record is malformed. */
@@ -423,6 +580,11 @@ medsync_chain_begin_block(MedsyncChain *chain, const uint8 *payload,
 		check_below(chain);
 	check_remembered(chain);
 	find_since(chain);
+	check_call(chain);
+	if (chain->blocks == 0)
+		chain->first_sealer = chain->block.sealer_xid;
+	chain->last_xid = 0;
+	chain->rule_problem = NULL;
 	chain->have_group = false;
 	chain->have_previous = false;
 	chain->xid_count = 0;
@@ -456,9 +618,25 @@ note_foreign(MedsyncChain *chain, int64 index, uint64 xid,
 	chain->foreign_xid = xid;
 }
 
+/* The same for an entry that says what none can say. */
+static void
+note_rule(MedsyncChain *chain, int64 index, const char *problem)
+{
+	if (chain->rule_problem != NULL || problem == NULL)
+		return;
+	chain->rule_problem = problem;
+	chain->rule_index = index;
+}
+
 static void
 report_problems(const MedsyncChain *chain)
 {
+	if (chain->rule_problem != NULL)
+		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
+							   medsync_chain_place(chain, chain->rule_index),
+							   NULL, NULL,
+							   "The ledger cannot hold such an entry: %s.",
+							   chain->rule_problem);
 	if (chain->foreign_problem != NULL)
 		medsync_report_finding(MEDSYNC_ERROR, "entry_extra",
 							   medsync_chain_place(chain, chain->foreign_index),
@@ -495,6 +673,42 @@ add_xid(MedsyncChain *chain, uint64 xid)
 	chain->xids[chain->xid_count++] = xid;
 }
 
+/* Does an entry go on with the update that the one before it began? */
+static void
+check_pair(MedsyncChain *chain, int64 index, const MedsyncEntry *entry)
+{
+	const char *problem = medsync_rules_pair(&chain->rules, &index, entry);
+
+	note_rule(chain, index, problem);
+}
+
+/* Is the entry its era's, and where that stands? */
+static void
+check_era_place(MedsyncChain *chain, int64 index, const MedsyncEntry *entry)
+{
+	const MedsyncGroup *group = &chain->group;
+	bool		is_era = entry->operation == MEDSYNC_OP_ERA;
+
+	if (group->of_sealer && (!is_era || group->entries > 1))
+		note_foreign(chain, index, group->xid,
+					 "it made the block, and writes one era entry at most");
+	else if (is_era && !group->of_sealer && !group->foreign)
+		note_rule(chain, index, "the block's sealer did not write it");
+	else if (is_era && chain->era != NULL && chain->era->call != 0)
+		note_rule(chain, index, "it is not in the first block of its era");
+}
+
+/*
+ * Do entries of the era stand where they were made?  What was left over of
+ * an earlier timeline, or came with a dump, can come later.
+ */
+static bool
+is_in_order(const MedsyncChain *chain, const MedsyncEra *era)
+{
+	return era != NULL && era->known &&
+		era->timeline >= chain->lines[era->line].timeline;
+}
+
 /* All entries of a transaction have passed: does it stand where it should? */
 static void
 end_group(MedsyncChain *chain)
@@ -505,6 +719,7 @@ end_group(MedsyncChain *chain)
 	if (!chain->have_group)
 		return;
 	chain->have_group = false;
+	check_pair(chain, -1, NULL);
 	if (group->foreign)
 		return;
 	if (chain->have_previous && previous->of_sealer)
@@ -531,6 +746,9 @@ begin_group(MedsyncChain *chain, int64 index, uint64 xid)
 	group->first_index = index;
 	chain->have_group = true;
 	add_xid(chain, xid);
+	chain->last_xid = Max(chain->last_xid, xid);
+	if (xid < FIRST_XID)
+		note_rule(chain, index, "no transaction has its xid");
 	if (is_new(chain, xid) && is_finished(&chain->block.xids, xid))
 		return;
 	if (is_new(chain, xid) && xid == chain->block.sealer_xid)
@@ -565,9 +783,34 @@ medsync_chain_entry(MedsyncChain *chain, int64 index,
 			  entry->ordinal <= group->ordinal))
 		note_order(chain, index,
 				   "the entry comes before the one that it follows");
+	group->entries++;
+	check_era_place(chain, index, entry);
+	check_pair(chain, index, entry);
+	note_rule(chain, index,
+			  medsync_rules_entry(&chain->rules, index, header, entry,
+								  is_in_order(chain, chain->era)));
 	group->command = entry->command;
 	group->ordinal = entry->ordinal;
 	group->position = Max(group->position, header->flush_position);
+}
+
+/* An entry that no block holds yet; NULL, or what is wrong with it. */
+const char *
+medsync_chain_unsealed(MedsyncChain *chain, const MedsyncPackedHeader *header,
+					   const MedsyncEntry *entry)
+{
+	const MedsyncEra *era = NULL;
+	int			i;
+
+	if (entry->operation == MEDSYNC_OP_ERA)
+		return "an era entry is sealed when it is made";
+	if (entry->operation == MEDSYNC_OP_SIGNER && !chain->rules.signers_lost)
+		for (i = 0; i < chain->era_count; i++)
+			if (memcmp(chain->eras[i].id, header->era_id,
+					   MEDSYNC_ID_SIZE) == 0)
+				era = &chain->eras[i];
+	return medsync_rules_entry(&chain->rules, -1, header, entry,
+							   is_in_order(chain, era));
 }
 
 /* Does a transaction stand in the block twice? */
@@ -578,7 +821,7 @@ check_repeated(MedsyncChain *chain)
 
 	if (chain->xids_ascend)
 		return;
-	qsort(chain->xids, chain->xid_count, sizeof(uint64), compare_u64);
+	medsync_sort(chain->xids, chain->xid_count, sizeof(uint64), compare_u64);
 	for (i = 1; i < chain->xid_count; i++)
 		if (chain->xids[i] == chain->xids[i - 1])
 		{
@@ -588,31 +831,67 @@ check_repeated(MedsyncChain *chain)
 		}
 }
 
-/* Make the block the newest of its line; the line takes its snapshot. */
+/* Add what is finished in a call's snapshot to what was before. */
 static void
-advance_line(MedsyncChain *chain)
+add_finished(MedsyncLine *line, const MedsyncXidSet *xids)
+{
+	MedsyncXidSet finished;
+
+	if (is_subset(&line->finished, xids))
+		finished = copy_set(xids);
+	else if (line->unions < UNIONS_MAX)
+	{
+		finished = unite(&line->finished, xids);
+		line->unions++;
+	}
+	else
+		return;					/* that was reported */
+	free_set(&line->before);
+	line->before = line->finished;
+	line->finished = finished;
+}
+
+/* A call of the sealer begins in the line; the line takes its snapshot. */
+static void
+begin_call(MedsyncChain *chain, MedsyncLine *line)
 {
 	MedsyncBlock *block = &chain->block;
+
+	end_call(line);
+	line->closing = is_of_other_line(chain);
+	line->begins_before = !chain->whole &&
+		block->sealer_xid == chain->first_sealer;
+	line->height = block->height;
+	line->last_xid = 0;
+	add_finished(line, &block->xids);
+	line->before_sealer = line->last_sealer;
+	free_set(&line->last);
+	line->last = block->xids;
+	line->last_sealer = block->sealer_xid;
+	line->calls++;
+}
+
+/* Make the block the newest of its line. */
+static void
+advance_line(MedsyncChain *chain, bool entries_hold)
+{
 	MedsyncLine *line;
 
 	if (chain->era == NULL)
 	{
-		free_set(&block->xids);
+		free_set(&chain->block.xids);
 		return;
 	}
 	line = &chain->lines[chain->era->line];
-	if (line->blocks > 0 && line->last_sealer == block->sealer_xid &&
-		is_same_set(&line->last, &block->xids))
-	{
-		free_set(&block->xids);
-		return;
-	}
-	free_set(&line->before);
-	line->before = line->last;
-	line->before_sealer = line->last_sealer;
-	line->last = block->xids;
-	line->last_sealer = block->sealer_xid;
-	line->blocks = Min(line->blocks + 1, 2);
+	if (chain->of_last_call)
+		free_set(&chain->block.xids);
+	else
+		begin_call(chain, line);
+	if (!entries_hold)
+		line->begins_before = true; /* which xids it had is not known */
+	line->last_xid = Max(line->last_xid, chain->last_xid);
+	line->timeline = Max(line->timeline, chain->era->timeline);
+	chain->era->call = line->calls;
 }
 
 /*
@@ -628,7 +907,7 @@ medsync_chain_end_block(MedsyncChain *chain, bool entries_hold)
 	check_repeated(chain);
 	if (entries_hold)
 		report_problems(chain);
-	advance_line(chain);
+	advance_line(chain, entries_hold);
 	chain->blocks++;
 	chain->last_height = block->height;
 	chain->last_end = block->first_index + block->entry_count;
@@ -642,10 +921,38 @@ medsync_chain_end_block(MedsyncChain *chain, bool entries_hold)
 void
 medsync_chain_end(MedsyncChain *chain)
 {
+	int			i;
+
+	for (i = 0; i < chain->line_count; i++)
+		end_call(&chain->lines[i]);
+	if (chain->whole)
+		medsync_rules_end(&chain->rules);
 	if (medsync_state.has_block && chain->blocks > 0 &&
 		(uint64) chain->last_height < medsync_state.block_height)
 		medsync_report_finding(MEDSYNC_ERROR, "truncated", MEDSYNC_NO_PLACE,
 							   medsync_number(medsync_state.block_height),
 							   signed_text(chain->last_height),
 							   "The chain of blocks ends below the one that was remembered.");
+}
+
+/*
+ * An entry that is in no block: its transaction must not have ended when the
+ * last block of its line was made, or that block would hold it.
+ */
+void
+medsync_chain_check_unsealed(const MedsyncChain *chain,
+							 const MedsyncPackedHeader *header)
+{
+	const MedsyncLine *line = NULL;
+	int			i;
+
+	for (i = 0; i < chain->era_count; i++)
+		if (memcmp(chain->eras[i].id, header->era_id, MEDSYNC_ID_SIZE) == 0)
+			line = &chain->lines[chain->eras[i].line];
+	if (line != NULL && line->calls > 0 &&
+		is_finished(&line->last, header->xid))
+		medsync_report_finding(MEDSYNC_ERROR, "entry_extra",
+							   medsync_chain_place(chain, -1), NULL, NULL,
+							   "An entry of transaction " UINT64_FORMAT " is not sealed, though it had ended when the last block was made.",
+							   header->xid);
 }

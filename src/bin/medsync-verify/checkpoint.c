@@ -5,8 +5,16 @@
  *		the one that is remembered.
  *
  * A run may meet more than one: that of the public export and that of the
- * private one.  The largest good one is remembered at the end, with the last
- * block that was seen, unless an error says that the ledger is damaged.
+ * ledger itself, of which the export is a copy that may lag behind.  So two
+ * are remembered: the largest good one, whose root every tree must have that
+ * reaches its size, and below which the ledger must not fall; and that of the
+ * public export, below which only a public export must not fall.  With them
+ * the last block that was seen is remembered, all that at the end, unless an
+ * error says that the ledger is damaged.
+ *
+ * Witnesses cosign some time after a checkpoint was signed.  So the newest one
+ * may lack them, as long as an older one of the same tree has them that is no
+ * older than --max-age.  Too few cosignatures say nothing against the ledger.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,10 +31,20 @@ static const char *best_note;
 static size_t best_note_len;
 static uint64 best_cosigned_at; /* newest time of a given witness; 0: none */
 
+/* The good checkpoint of this run's public export */
+static bool have_log = false;
+static MedsyncCheckpoint log_checkpoint;
+
+static bool told_truncated = false;
+
 /* The last block of this run */
 static bool have_block = false;
 static uint64 last_block_height;
 static uint8 last_block_hash[MEDSYNC_HASH_SIZE];
+
+/* The newest time of a checkpoint of this run with enough cosignatures */
+static bool have_enough = false;
+static uint64 enough_at;
 
 /* What the signatures of a note are worth */
 typedef struct Signers
@@ -165,42 +183,155 @@ check_signers(const MedsyncOptions *options, const MedsyncNote *note,
 							   checkpoint->origin);
 		return false;
 	}
-	if (signers->witnesses < options->witnesses)
-		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
-							   MEDSYNC_NO_PLACE,
-							   medsync_number(options->witnesses),
-							   medsync_number(signers->witnesses),
-							   "Too few of the given witnesses have cosigned the checkpoint of size " UINT64_FORMAT ".",
-							   checkpoint->size);
 	return true;
 }
 
-/* What the remembered checkpoint alone tells about this one. */
+/* ---- witnesses ---- */
+
 static void
-compare_with_state(const MedsyncOptions *options,
-				   const MedsyncCheckpoint *checkpoint)
+report_too_few(const MedsyncOptions *options, uint64 size, int witnesses)
+{
+	medsync_report_finding(MEDSYNC_ERROR, "bad_signature", MEDSYNC_NO_PLACE,
+						   medsync_number(options->witnesses),
+						   medsync_number(witnesses),
+						   "Too few of the given witnesses have cosigned the checkpoint of size " UINT64_FORMAT ".",
+						   size);
+}
+
+/* A checkpoint of the log's tree has enough cosignatures, the last then. */
+void
+medsync_checkpoint_cosigned(uint64 newest_time)
+{
+	enough_at = have_enough ? Max(enough_at, newest_time) : newest_time;
+	have_enough = true;
+}
+
+/* Must an older checkpoint be found that has enough cosignatures? */
+bool
+medsync_checkpoint_wants_older(const MedsyncOptions *options)
+{
+	return have_best && medsync_summary.witnesses < options->witnesses &&
+		!have_enough;
+}
+
+/*
+ * Is an older checkpoint signed by the log and enough witnesses?  Its root is
+ * not looked at, and that it is not good is no finding.
+ */
+bool
+medsync_checkpoint_is_older(const MedsyncOptions *options, const char *text,
+							size_t len, MedsyncCheckpoint *checkpoint,
+							uint64 *newest_time)
+{
+	MedsyncNote note;
+	Signers		signers;
+
+	if (len > MEDSYNC_NOTE_MAX || !medsync_note_parse(text, len, &note) ||
+		!medsync_checkpoint_parse(note.text, note.text_len, checkpoint))
+		return false;
+	find_signers(options, &note, checkpoint, &signers);
+	*newest_time = signers.cosigned_at;
+	return signers.log && signers.forged == NULL &&
+		signers.witnesses >= options->witnesses &&
+		checkpoint->size < best.size;
+}
+
+/* Does the log have a checkpoint that enough witnesses have cosigned? */
+static void
+check_witnesses(const MedsyncOptions *options, int64 now)
+{
+	if (medsync_summary.witnesses >= options->witnesses)
+		return;
+	if (have_enough &&
+		(options->max_age == 0 ||
+		 enough_at >= (uint64) (now - options->max_age)))
+		return;
+	report_too_few(options, best.size, medsync_summary.witnesses);
+}
+
+/* ---- what is remembered ---- */
+
+/* The remembered checkpoint of the public export; false: there is none. */
+static bool
+remembered_log(MedsyncRemembered *known)
+{
+	const MedsyncState *state = &medsync_state;
+
+	if (!state->exists || (state->log_apart && !state->log_seen))
+		return false;
+	if (state->log_apart)
+		*known = state->log;
+	else
+	{
+		known->size = state->checkpoint.size;
+		memcpy(known->root, state->checkpoint.root, MEDSYNC_HASH_SIZE);
+		known->first_seen = state->first_seen;
+	}
+	return true;
+}
+
+/* All that is remembered, the largest first; the result is how many. */
+int
+medsync_checkpoint_remembered(MedsyncRemembered *known)
+{
+	const MedsyncState *state = &medsync_state;
+
+	if (!state->exists)
+		return 0;
+	known[0].size = state->checkpoint.size;
+	memcpy(known[0].root, state->checkpoint.root, MEDSYNC_HASH_SIZE);
+	known[0].first_seen = state->first_seen;
+	if (!state->log_apart || !state->log_seen)
+		return 1;
+	known[1] = state->log;
+	return 2;
+}
+
+/* The end was cut off; said once. */
+static void
+report_truncated(uint64 expected, uint64 found)
+{
+	if (told_truncated)
+		return;
+	told_truncated = true;
+	medsync_report_finding(MEDSYNC_ERROR, "truncated", MEDSYNC_NO_PLACE,
+						   medsync_number(expected), medsync_number(found),
+						   "The log is shorter than the remembered checkpoint.");
+}
+
+/*
+ * What the remembered checkpoints alone tell about this one.  Whether the
+ * ledger itself is shorter shows at the end of the run.
+ */
+static void
+compare_with_state(MedsyncSource source, const MedsyncCheckpoint *checkpoint)
 {
 	const MedsyncCheckpoint *old = &medsync_state.checkpoint;
+	MedsyncRemembered known[MEDSYNC_REMEMBERED_MAX];
+	MedsyncRemembered log;
+	int			count = medsync_checkpoint_remembered(known);
+	int			i;
 
-	if (!medsync_state.exists)
+	if (count == 0)
 		return;
 	if (checkpoint->origin_len != old->origin_len ||
 		memcmp(checkpoint->origin, old->origin, old->origin_len) != 0)
+	{
 		medsync_report_finding(MEDSYNC_ERROR, "forked", MEDSYNC_NO_PLACE,
 							   pnstrdup(old->origin, old->origin_len),
 							   pnstrdup(checkpoint->origin,
 										checkpoint->origin_len),
 							   "The log has another origin than the remembered checkpoint. If it was changed on purpose, begin a new state file.");
-	else if (checkpoint->size < old->size &&
-			 options->mode != MEDSYNC_MODE_RECEIPT &&
-			 (!have_best || best.size < old->size))
-		medsync_report_finding(MEDSYNC_ERROR, "truncated", MEDSYNC_NO_PLACE,
-							   medsync_number(old->size),
-							   medsync_number(checkpoint->size),
-							   "The log is shorter than the remembered checkpoint.");
-	else if (checkpoint->size == old->size &&
-			 memcmp(checkpoint->root, old->root, MEDSYNC_HASH_SIZE) != 0)
-		medsync_checkpoint_forked(checkpoint->root);
+		told_truncated = true;	/* sizes of two logs are not to be compared */
+		return;
+	}
+	if (source == MEDSYNC_OF_LOG && remembered_log(&log) &&
+		checkpoint->size < log.size)
+		report_truncated(log.size, checkpoint->size);
+	for (i = 0; i < count; i++)
+		if (checkpoint->size == known[i].size &&
+			memcmp(checkpoint->root, known[i].root, MEDSYNC_HASH_SIZE) != 0)
+			medsync_checkpoint_forked(&known[i], checkpoint->root);
 }
 
 /* Is this the best one so far once more, perhaps with other cosignatures? */
@@ -245,20 +376,35 @@ keep_if_best(const char *text, size_t len,
 	medsync_summary.witnesses = signers->witnesses;
 }
 
+/* C2SP allows further lines; a medsync checkpoint has none. */
+static bool
+has_more_lines(const MedsyncNote *note)
+{
+	int			lines = 0;
+	size_t		i;
+
+	for (i = 0; i < note->text_len; i++)
+		if (note->text[i] == '\n')
+			lines++;
+	return lines > 3;
+}
+
 /* Check a signed checkpoint; see medsync_verify.h. */
 bool
-medsync_checkpoint_check(const MedsyncOptions *options, const char *text,
-						 size_t len, MedsyncCheckpoint *checkpoint)
+medsync_checkpoint_check(const MedsyncOptions *options, MedsyncSource source,
+						 const char *text, size_t len,
+						 MedsyncCheckpoint *checkpoint)
 {
 	MedsyncNote note;
 	Signers		signers;
 
 	if (len > MEDSYNC_NOTE_MAX || !medsync_note_parse(text, len, &note) ||
-		!medsync_checkpoint_parse(note.text, note.text_len, checkpoint))
+		!medsync_checkpoint_parse(note.text, note.text_len, checkpoint) ||
+		has_more_lines(&note))
 	{
 		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
 							   MEDSYNC_NO_PLACE, NULL, NULL,
-							   "The checkpoint is not a signed note.");
+							   "The checkpoint is not a signed note of three lines.");
 		return false;
 	}
 	find_signers(options, &note, checkpoint, &signers);
@@ -266,28 +412,36 @@ medsync_checkpoint_check(const MedsyncOptions *options, const char *text,
 		return false;
 	if (!is_best(checkpoint))
 	{
-		compare_with_state(options, checkpoint);
+		compare_with_state(source, checkpoint);
 		compare_with_best(checkpoint);
 	}
 	keep_if_best(text, len, checkpoint, &signers);
+	if (source == MEDSYNC_OF_LOG)
+	{
+		have_log = true;
+		log_checkpoint = *checkpoint;
+	}
+	if (signers.witnesses >= options->witnesses)
+		medsync_checkpoint_cosigned(signers.cosigned_at);
+	else if (options->mode == MEDSYNC_MODE_RECEIPT)
+		report_too_few(options, checkpoint->size, signers.witnesses);
 	return true;
 }
 
-/* The tree has another root at the remembered size; said once. */
+/* The tree has another root at a remembered size; said once. */
 void
-medsync_checkpoint_forked(const uint8 *found)
+medsync_checkpoint_forked(const MedsyncRemembered *known, const uint8 *found)
 {
-	const MedsyncCheckpoint *old = &medsync_state.checkpoint;
 	static bool reported = false;
 
 	if (reported)
 		return;
 	reported = true;
 	medsync_report_finding(MEDSYNC_ERROR, "forked", MEDSYNC_NO_PLACE,
-						   medsync_hex(old->root, MEDSYNC_HASH_SIZE),
+						   medsync_hex(known->root, MEDSYNC_HASH_SIZE),
 						   medsync_hex(found, MEDSYNC_HASH_SIZE),
 						   "The log does not continue the remembered checkpoint: at size " UINT64_FORMAT " it has another root.",
-						   old->size);
+						   known->size);
 }
 
 /* A block of the ledger, each higher than the one before. */
@@ -299,13 +453,19 @@ medsync_checkpoint_block(uint64 height, const uint8 *hash)
 	memcpy(last_block_hash, hash, MEDSYNC_HASH_SIZE);
 }
 
-static bool
-is_remembered(void)
+/* Since when is a checkpoint known? */
+static int64
+first_seen_of(const MedsyncCheckpoint *checkpoint, int64 now)
 {
-	return medsync_state.exists &&
-		medsync_state.checkpoint.size == best.size &&
-		memcmp(medsync_state.checkpoint.root, best.root,
-			   MEDSYNC_HASH_SIZE) == 0;
+	MedsyncRemembered known[MEDSYNC_REMEMBERED_MAX];
+	int			count = medsync_checkpoint_remembered(known);
+	int			i;
+
+	for (i = 0; i < count; i++)
+		if (known[i].size == checkpoint->size &&
+			memcmp(known[i].root, checkpoint->root, MEDSYNC_HASH_SIZE) == 0)
+			return known[i].first_seen;
+	return now;
 }
 
 /* Has there been nothing new for too long? */
@@ -327,25 +487,37 @@ check_age(const MedsyncOptions *options, int64 first_seen, int64 now)
 							   now - (int64) best_cosigned_at);
 }
 
-/* The end of a run: look at the age of the checkpoint, and remember it. */
-void
-medsync_checkpoint_finish(const MedsyncOptions *options)
+/* Put what is remembered of the public export into a state. */
+static void
+remember_log(MedsyncState *state, int64 now)
 {
-	int64		now = (int64) time(NULL);
+	state->log_seen = remembered_log(&state->log);
+	if (have_log)
+	{
+		state->log_seen = true;
+		state->log.size = log_checkpoint.size;
+		memcpy(state->log.root, log_checkpoint.root, MEDSYNC_HASH_SIZE);
+		state->log.first_seen = first_seen_of(&log_checkpoint, now);
+	}
+	state->log_apart = !state->log_seen ||
+		state->log.size != state->checkpoint.size;
+}
+
+/* Remember what this run has found to be good. */
+static void
+remember(const MedsyncOptions *options, int64 now)
+{
 	MedsyncState state = medsync_state;
 
-	/* a receipt's checkpoint need not be the newest */
-	if (!have_best || options->mode == MEDSYNC_MODE_RECEIPT)
-		return;
-	if (!is_remembered())
-		state.first_seen = now;
-	check_age(options, state.first_seen, now);
-	if (options->state_path == NULL || medsync_summary.ledger_damaged)
-		return;
-	state.exists = true;
-	state.note = best_note;
-	state.note_len = best_note_len;
-	state.checkpoint = best;
+	if (!state.exists || best.size >= state.checkpoint.size)
+	{
+		state.exists = true;
+		state.note = best_note;
+		state.note_len = best_note_len;
+		state.checkpoint = best;
+		state.first_seen = first_seen_of(&best, now);
+	}
+	remember_log(&state, now);
 	if (have_block &&
 		(!state.has_block || last_block_height >= state.block_height))
 	{
@@ -354,4 +526,22 @@ medsync_checkpoint_finish(const MedsyncOptions *options)
 		memcpy(state.block_hash, last_block_hash, MEDSYNC_HASH_SIZE);
 	}
 	medsync_state_save(options, &state);
+}
+
+/* The end of a run: look at size and age of the checkpoint, and remember it. */
+void
+medsync_checkpoint_finish(const MedsyncOptions *options)
+{
+	int64		now = (int64) time(NULL);
+
+	/* a receipt's checkpoint need not be the newest */
+	if (!have_best || options->mode == MEDSYNC_MODE_RECEIPT)
+		return;
+	if (options->mode != MEDSYNC_MODE_LOG && medsync_state.exists &&
+		best.size < medsync_state.checkpoint.size)
+		report_truncated(medsync_state.checkpoint.size, best.size);
+	check_age(options, first_seen_of(&best, now), now);
+	if (options->state_path != NULL && !medsync_summary.ledger_damaged)
+		remember(options, now);
+	check_witnesses(options, now);
 }

@@ -10,17 +10,18 @@
  * Each entry's leaf is computed.  With a public export that holds, the leaf
  * must be the one that stands there, and the tree goes on from that, so that
  * one altered entry is one finding.  Without one the leaves themselves make
- * the tree.  Its root is compared at the end of each block, at the size of
+ * the tree.  Tiles are read a second time for this, and need not be what they
+ * were when the log was checked: the tree must have the log's signed root at
+ * its size, whatever it was made of.  The root is compared at the end of each block, at the size of
  * each signed checkpoint and at that of the remembered one.
  *
  * Memory: 64 kB of tree, the largest record, what chain.c needs, about 150 bytes
- * a manifest, and the roots of the last 65,536 blocks.
+ * a manifest, and 40 bytes for each of the last 4 million blocks.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres_fe.h"
 
-#include <sys/stat.h>
 #include <time.h>
 
 #include "chain.h"
@@ -31,7 +32,7 @@
 #define STREAM_MAGIC		"medsync-entries v1\n"
 #define RECORD_HEADER_SIZE	5	/* u8 type, u32 length */
 #define MANIFESTS_MAX		(4 * 1024 * 1024)
-#define ROOTS_KEPT			65536
+#define ROOTS_KEPT			(4 * 1024 * 1024)
 #define READ_BUFFER_SIZE	(1024 * 1024)
 
 /* seconds from 1970 to 2000, where the ledger's times begin */
@@ -84,21 +85,24 @@ struct MedsyncStream
 	uint64		size;			/* index behind the last, as 'L' says */
 	uint64		records;		/* 'E' records so far */
 
-	Manifest   *manifests;		/* by table and version, once sorted */
+	Manifest   *manifests;		/* by table and version */
 	int			manifest_count;
 	int			manifest_capacity;
-	Table	   *tables;			/* by number, once sorted */
+	Table	   *tables;			/* by number, once the lists end */
 	int			table_count;
 
 	MedsyncTree tree;
 	bool		tree_lost;		/* leaves are missing: no roots any more */
 	bool		root_differs;	/* the block before had another root */
-	KeptRoot   *roots;			/* a ring */
+	KeptRoot   *roots;			/* grows, and then is a ring */
+	uint64		root_capacity;
 	uint64		root_count;		/* kept so far, also those overwritten */
-	bool		state_compared; /* the tree had the remembered size */
-	bool		state_differs;	/* and another root */
-	uint8		state_root[MEDSYNC_HASH_SIZE];
-	bool		log_differs;	/* the same, of a log that does not hold */
+	MedsyncRemembered known[MEDSYNC_REMEMBERED_MAX];
+	int			known_count;
+	bool		known_differs[MEDSYNC_REMEMBERED_MAX];	/* another root there */
+	uint8		known_found[MEDSYNC_REMEMBERED_MAX][MEDSYNC_HASH_SIZE];
+	bool		log_compared;	/* the tree had the log's size */
+	bool		log_differs;	/* and another root than was signed */
 	bool		signed_root_holds;	/* that of the stream's own checkpoint */
 
 	/* the block being read */
@@ -112,6 +116,7 @@ struct MedsyncStream
 	uint64		leaves_tile;
 	int			leaves_width;	/* 0: none was read */
 
+	bool		unsealed_reported;
 	int64		oldest_unsealed;	/* flush time; PG_INT64_MAX: none */
 	char	   *note;			/* of 'C'; NULL: none */
 	size_t		note_len;
@@ -283,6 +288,17 @@ name_in_manifest(const Manifest *manifest, const char *content, size_t len)
 	return name;
 }
 
+static int
+compare_manifests(const void *a, const void *b)
+{
+	const Manifest *x = a;
+	const Manifest *y = b;
+
+	if (x->table != y->table)
+		return x->table < y->table ? -1 : 1;
+	return x->version < y->version ? -1 : x->version > y->version ? 1 : 0;
+}
+
 /* 'M' */
 static bool
 read_manifest(MedsyncStream *stream, const uint8 *payload, size_t len)
@@ -306,11 +322,17 @@ read_manifest(MedsyncStream *stream, const uint8 *payload, size_t len)
 	manifest->version = medsync_wire_get_u32(&reader);
 	if (reader.failed || manifest->table == 0 || manifest->version == 0)
 		return report_malformed(stream, "a record of a manifest makes no sense");
+	if (stream->manifest_count > 0 &&
+		compare_manifests(manifest - 1, manifest) >= 0)
+		return report_malformed(stream, "manifests do not ascend");
 	content = (const char *) reader.next;
 	medsync_sha256(content, MEDSYNC_WIRE_LEFT(&reader), manifest->digest);
 	manifest->name = name_in_manifest(manifest, content,
 									  MEDSYNC_WIRE_LEFT(&reader));
 	stream->manifest_count++;
+	medsync_rules_manifest(&stream->chain.rules, manifest->table,
+						   manifest->version, content,
+						   MEDSYNC_WIRE_LEFT(&reader));
 	if (stream->callbacks.manifest != NULL)
 		stream->callbacks.manifest(stream->callbacks.arg, manifest->table,
 								   manifest->version, content,
@@ -318,37 +340,20 @@ read_manifest(MedsyncStream *stream, const uint8 *payload, size_t len)
 	return true;
 }
 
-static int
-compare_manifests(const void *a, const void *b)
-{
-	const Manifest *x = a;
-	const Manifest *y = b;
-
-	if (x->table != y->table)
-		return x->table < y->table ? -1 : 1;
-	return x->version < y->version ? -1 : x->version > y->version ? 1 : 0;
-}
-
-/* The lists are complete: put them in order. */
-static bool
+/* The lists are complete: make that of the tables. */
+static void
 end_lists(MedsyncStream *stream)
 {
 	int			i;
 
-	if (stream->manifest_count > 0)
-		qsort(stream->manifests, stream->manifest_count, sizeof(Manifest),
-			  compare_manifests);
 	stream->tables = pg_malloc0(sizeof(Table) * (stream->manifest_count + 1));
 	for (i = 0; i < stream->manifest_count; i++)
 	{
 		const Manifest *manifest = &stream->manifests[i];
 
-		if (i > 0 && compare_manifests(manifest - 1, manifest) == 0)
-			return report_malformed(stream, "a manifest is there twice");
 		if (i == 0 || manifest[-1].table != manifest->table)
 			stream->tables[stream->table_count++].number = manifest->table;
 	}
-	return true;
 }
 
 static Manifest *
@@ -370,6 +375,14 @@ no_sink(void *arg, int level, uint64 tile, const uint8 *hashes)
 {
 }
 
+/* The tiles are not those any more that the log's root vouched for. */
+static void
+report_log_changed(MedsyncStream *stream)
+{
+	medsync_cannot_check("\"%s\" changed while it was read",
+						 stream->log->directory);
+}
+
 /* The leaf hash that the log has at an index; NULL: it has none. */
 static const uint8 *
 log_leaf(MedsyncStream *stream, uint64 index)
@@ -387,10 +400,38 @@ log_leaf(MedsyncStream *stream, uint64 index)
 										 MEDSYNC_TILE_WIDTH);
 		if (!stream->log->tiles.fetch(stream->log, 0, tile,
 									  stream->leaves_width, stream->leaves))
-			medsync_cannot_check("\"%s\" changed while it was read",
-								 stream->log->directory);
+			report_log_changed(stream);
 	}
 	return stream->leaves + place * MEDSYNC_HASH_SIZE;
+}
+
+/* Compare the tree where its size is that of a checkpoint we know. */
+static void
+compare_known_root(MedsyncStream *stream)
+{
+	const MedsyncLog *log = stream->log;
+	uint8		root[MEDSYNC_HASH_SIZE];
+	int			i;
+
+	for (i = 0; i < stream->known_count; i++)
+	{
+		const MedsyncRemembered *known = &stream->known[i];
+
+		if (stream->tree.size != known->size)
+			continue;
+		medsync_tree_root(&stream->tree, stream->known_found[i]);
+		stream->known_differs[i] = memcmp(stream->known_found[i], known->root,
+										  MEDSYNC_HASH_SIZE) != 0;
+	}
+	if (log != NULL && stream->tree.size == log->checkpoint.size)
+	{
+		medsync_tree_root(&stream->tree, root);
+		stream->log_compared = true;
+		stream->log_differs = memcmp(root, log->checkpoint.root,
+									 MEDSYNC_HASH_SIZE) != 0;
+		if (stream->log_differs && stream->log_leaves)
+			report_log_changed(stream);
+	}
 }
 
 /* Go to where a block begins or ends, as far as the log reaches. */
@@ -403,31 +444,8 @@ seek_tree(MedsyncStream *stream, uint64 size)
 		size > stream->log->checkpoint.size ||
 		!medsync_log_edges(stream->log, size, &stream->tree);
 	stream->tree.size = size;
-}
-
-/* Compare the tree where its size is that of a checkpoint we know. */
-static void
-compare_known_root(MedsyncStream *stream)
-{
-	const MedsyncLog *log = stream->log;
-	uint8		root[MEDSYNC_HASH_SIZE];
-
-	if (medsync_state.exists && !stream->state_compared &&
-		stream->tree.size == medsync_state.checkpoint.size)
-	{
-		medsync_tree_root(&stream->tree, stream->state_root);
-		stream->state_compared = true;
-		stream->state_differs = memcmp(stream->state_root,
-									   medsync_state.checkpoint.root,
-									   MEDSYNC_HASH_SIZE) != 0;
-	}
-	if (log != NULL && !stream->log_leaves &&
-		stream->tree.size == log->checkpoint.size)
-	{
-		medsync_tree_root(&stream->tree, root);
-		stream->log_differs = memcmp(root, log->checkpoint.root,
-									 MEDSYNC_HASH_SIZE) != 0;
-	}
+	if (!stream->tree_lost)
+		compare_known_root(stream);
 }
 
 static void
@@ -441,8 +459,16 @@ append_leaf(MedsyncStream *stream, const uint8 *leaf_hash)
 static void
 keep_root(MedsyncStream *stream, const uint8 *root)
 {
-	KeptRoot   *kept = &stream->roots[stream->root_count++ % ROOTS_KEPT];
+	KeptRoot   *kept;
 
+	if (stream->root_count == stream->root_capacity &&
+		stream->root_capacity < ROOTS_KEPT)
+	{
+		stream->root_capacity = Max(1024, stream->root_capacity * 2);
+		stream->roots = pg_realloc(stream->roots, sizeof(KeptRoot) *
+								   stream->root_capacity);
+	}
+	kept = &stream->roots[stream->root_count++ % stream->root_capacity];
 	kept->size = stream->tree.size;
 	memcpy(kept->root, root, MEDSYNC_HASH_SIZE);
 }
@@ -548,6 +574,8 @@ check_entry(MedsyncStream *stream, MedsyncStreamEntry *item)
 {
 	const MedsyncEntry *entry = item->entry;
 
+	if (item->index < 0)
+		medsync_chain_check_unsealed(&stream->chain, item->header);
 	if (medsync_operation_name(entry->operation) == NULL)
 		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
 							   entry_place(stream, item), NULL, NULL,
@@ -560,6 +588,21 @@ check_entry(MedsyncStream *stream, MedsyncStreamEntry *item)
 		check_signer(stream, item);
 	if (stream->callbacks.entry != NULL)
 		stream->callbacks.entry(stream->callbacks.arg, item);
+}
+
+/* What chain.c checks of a sealed entry; the first finding is enough. */
+static void
+check_unsealed(MedsyncStream *stream, const MedsyncStreamEntry *item)
+{
+	const char *problem = medsync_chain_unsealed(&stream->chain, item->header,
+												 item->entry);
+
+	if (problem != NULL && !stream->unsealed_reported)
+		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
+							   entry_place(stream, item), NULL, NULL,
+							   "The ledger cannot hold such an entry, which is not sealed: %s.",
+							   problem);
+	stream->unsealed_reported |= problem != NULL;
 }
 
 /* Decode an entry, check it, and pass it on; false where it is malformed. */
@@ -587,8 +630,11 @@ decode_entry(MedsyncStream *stream, const uint8 *payload, size_t len,
 	if (index >= 0)
 		medsync_chain_entry(&stream->chain, index, &header, &entry);
 	else
+	{
 		stream->oldest_unsealed = Min(stream->oldest_unsealed,
 									  header.flush_time);
+		check_unsealed(stream, &item);
+	}
 	check_entry(stream, &item);
 	return true;
 }
@@ -721,8 +767,7 @@ read_block(MedsyncStream *stream, const uint8 *payload, size_t len)
 	end_block(stream);
 	if (stream->phase == IN_LISTS)
 	{
-		if (!end_lists(stream))
-			return false;
+		end_lists(stream);
 		stream->phase = IN_BLOCKS;
 	}
 	if (!medsync_chain_begin_block(&stream->chain, payload, len))
@@ -743,8 +788,8 @@ static bool
 read_unsealed(MedsyncStream *stream, const uint8 *payload, size_t len)
 {
 	end_block(stream);
-	if (stream->phase == IN_LISTS && !end_lists(stream))
-		return false;
+	if (stream->phase == IN_LISTS)
+		end_lists(stream);
 	stream->phase = IN_UNSEALED;
 	(void) decode_entry(stream, payload, len, -1);
 	medsync_summary.unsealed++;
@@ -774,8 +819,8 @@ read_end(MedsyncStream *stream, const uint8 *payload, size_t len,
 	const uint8 *stored;
 
 	end_block(stream);
-	if (stream->phase == IN_LISTS && !end_lists(stream))
-		return false;
+	if (stream->phase == IN_LISTS)
+		end_lists(stream);
 	stream->phase = AT_END;
 	medsync_wire_open(&reader, payload, len);
 	count = medsync_wire_get_u64(&reader);
@@ -812,8 +857,8 @@ medsync_stream_begin(const MedsyncOptions *options, MedsyncLog *log,
 	if (callbacks != NULL)
 		stream->callbacks = *callbacks;
 	stream->oldest_unsealed = PG_INT64_MAX;
-	stream->roots = pg_malloc(sizeof(KeptRoot) * ROOTS_KEPT);
 	medsync_tree_init(&stream->tree);
+	stream->known_count = medsync_checkpoint_remembered(stream->known);
 	compare_known_root(stream);
 	medsync_summary.entries = 0;
 	return stream;
@@ -828,6 +873,7 @@ is_in_place(const MedsyncStream *stream, char type)
 		case 'L':
 			return stream->phase == AT_START;
 		case 'A':
+			return stream->phase == IN_LISTS && stream->manifest_count == 0;
 		case 'M':
 			return stream->phase == IN_LISTS;
 		case 'B':
@@ -835,6 +881,9 @@ is_in_place(const MedsyncStream *stream, char type)
 			return (stream->phase == IN_LISTS || stream->phase == IN_BLOCKS) &&
 				stream->note == NULL;
 		case 'U':
+			if (stream->options->mode != MEDSYNC_MODE_LIVE)
+				return false;
+			/* FALLTHROUGH */
 		case 'C':
 		case 'Z':
 			return stream->phase != AT_START && stream->phase != AT_END;
@@ -880,12 +929,46 @@ end_of_blocks(const MedsyncStream *stream)
 	return (uint64) stream->chain.last_end;
 }
 
+/*
+ * Is this the log's checkpoint, or does the log go on from it?  A proof tells,
+ * so that it does not matter whether the tiles are still the ones they were.
+ */
+static bool
+is_older_log(MedsyncLog *log, const MedsyncCheckpoint *checkpoint)
+{
+	uint8		proof[MEDSYNC_PROOF_MAX][MEDSYNC_HASH_SIZE];
+	int			count;
+
+	count = medsync_tiles_consistency(&log->tiles, checkpoint->size,
+									  log->checkpoint.size, proof);
+	return count >= 0 &&
+		medsync_merkle_verify_consistency(checkpoint->size, checkpoint->root,
+										  log->checkpoint.size,
+										  log->checkpoint.root,
+										  (const uint8 (*)[MEDSYNC_HASH_SIZE]) proof,
+										  count);
+}
+
+/* A signed checkpoint below the entries that are there, against the log. */
+static void
+check_older_log(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
+{
+	stream->signed_root_holds = is_older_log(stream->log, checkpoint);
+	if (!stream->signed_root_holds)
+		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
+							   MEDSYNC_NO_PLACE,
+							   medsync_hex(checkpoint->root, MEDSYNC_HASH_SIZE),
+							   NULL,
+							   "The log has another root than was signed for size " UINT64_FORMAT ".",
+							   checkpoint->size);
+}
+
 /* A signed checkpoint against the tree of the entries. */
 static void
 check_signed_root(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
 {
 	const uint8 *root = kept_root(stream, checkpoint->size);
-	uint8		log_root[MEDSYNC_HASH_SIZE];
+	uint8		empty_root[MEDSYNC_HASH_SIZE];
 
 	if (checkpoint->size > end_of_blocks(stream))
 	{
@@ -895,20 +978,25 @@ check_signed_root(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
 							   "The blocks end before the signed checkpoint.");
 		return;
 	}
-	if (root == NULL && stream->log_leaves &&
-		checkpoint->size <= stream->log->checkpoint.size &&
-		medsync_tiles_root(&stream->log->tiles, checkpoint->size, log_root))
-		root = log_root;
 	if (root == NULL && checkpoint->size == 0)
 	{
-		medsync_sha256("", 0, log_root);
-		root = log_root;
+		medsync_sha256("", 0, empty_root);
+		root = empty_root;
 	}
+	if (root == NULL && stream->log_leaves &&
+		checkpoint->size <= stream->log->checkpoint.size)
+	{
+		check_older_log(stream, checkpoint);
+		return;
+	}
+	if (root == NULL && stream->root_count > ROOTS_KEPT)
+		medsync_cannot_check("more than %d blocks follow the signed checkpoint",
+							 ROOTS_KEPT);
 	if (root == NULL)
 		medsync_report_finding(MEDSYNC_ERROR, "block_altered",
 							   MEDSYNC_NO_PLACE, NULL,
 							   medsync_number(checkpoint->size),
-							   "The signed checkpoint could not be compared with the entries: none of the last blocks that were whole ends at its size.");
+							   "The signed checkpoint could not be compared with the entries: no block that was whole ends at its size.");
 	else if (memcmp(root, checkpoint->root, MEDSYNC_HASH_SIZE) != 0)
 		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
 							   MEDSYNC_NO_PLACE,
@@ -920,6 +1008,26 @@ check_signed_root(MedsyncStream *stream, const MedsyncCheckpoint *checkpoint)
 		stream->signed_root_holds = true;
 }
 
+/* An older checkpoint that witnesses cosigned, if the tree has its root. */
+void
+medsync_stream_older_checkpoint(MedsyncStream *stream, const char *note,
+								size_t len)
+{
+	MedsyncCheckpoint checkpoint;
+	uint64		cosigned_at;
+	const uint8 *root;
+
+	if (!medsync_checkpoint_is_older(stream->options, note, len, &checkpoint,
+									 &cosigned_at))
+		return;
+	root = kept_root(stream, checkpoint.size);
+	if (root == NULL)
+		return;
+	check_signed_root(stream, &checkpoint);
+	if (memcmp(root, checkpoint.root, MEDSYNC_HASH_SIZE) == 0)
+		medsync_checkpoint_cosigned(cosigned_at);
+}
+
 /* The stream's own checkpoint, if it has one. */
 static void
 check_note(MedsyncStream *stream)
@@ -928,11 +1036,15 @@ check_note(MedsyncStream *stream)
 
 	if (stream->note != NULL)
 	{
-		if (medsync_checkpoint_check(stream->options, stream->note,
-									 stream->note_len, &checkpoint) &&
+		if (medsync_checkpoint_check(stream->options, MEDSYNC_OF_ENTRIES,
+									 stream->note, stream->note_len,
+									 &checkpoint) &&
 			!(stream->log_differs &&
 			  checkpoint.size == stream->log->checkpoint.size))
 			check_signed_root(stream, &checkpoint);
+		if (!medsync_summary.ledger_damaged)
+			medsync_rules_checkpoint(&stream->chain.rules, stream->note,
+									 stream->note_len, &checkpoint);
 	}
 	else if (stream->log == NULL)
 		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
@@ -962,11 +1074,44 @@ check_sizes(MedsyncStream *stream)
 							   medsync_number(end),
 							   "The blocks end before the log does.");
 	}
+	else if (stream->log_leaves && !stream->log_compared &&
+			 stream->chain.blocks > 0 && !medsync_summary.ledger_damaged)
+		report_log_changed(stream);
 	if (stream->log_differs)
 		medsync_report_finding(MEDSYNC_ERROR, "entry_altered",
 							   MEDSYNC_NO_PLACE, NULL, NULL,
 							   "The entries do not give the root that was signed for size " UINT64_FORMAT ".",
 							   stream->log->checkpoint.size);
+}
+
+/* What is before the first entry of the stream is not part of the check. */
+static void
+note_beginning(const MedsyncStream *stream)
+{
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+
+	if (stream->from == 0)
+		return;
+	place.index = (int64) stream->from;
+	medsync_report_finding(MEDSYNC_NOTICE, "partial", place, NULL, NULL,
+						   "The entries begin here%s: what is before them was not checked.",
+						   stream->chain.blocks == 0 ?
+						   ", and there are none" : "");
+}
+
+/* What no good checkpoint covers can still be changed without a trace. */
+static void
+note_unsigned(const MedsyncStream *stream)
+{
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+	uint64		end = end_of_blocks(stream);
+
+	if (!medsync_summary.has_checkpoint || end <= medsync_summary.size)
+		return;
+	place.index = (int64) medsync_summary.size;
+	medsync_report_finding(MEDSYNC_NOTICE, "unsigned", place, NULL,
+						   medsync_number(end - medsync_summary.size),
+						   "Entries that are sealed, from this one on, and that no checkpoint covers yet.");
 }
 
 /* Is there a manifest that no entry announced? */
@@ -999,19 +1144,26 @@ check_unannounced(MedsyncStream *stream)
 }
 
 /*
- * The remembered checkpoint against the tree that was built from entries.
- * Where these are not what was signed it differs for that reason alone.
+ * The remembered checkpoints against the tree that was built from entries.
+ * Where these are not what was signed they differ for that reason alone.
  */
 static void
 check_state(MedsyncStream *stream)
 {
-	/* what the log covers was compared there */
-	if (stream->log_leaves &&
-		medsync_state.checkpoint.size <= stream->log->checkpoint.size)
+	int			i;
+
+	if (!stream->signed_root_holds && medsync_summary.ledger_damaged)
 		return;
-	if (stream->state_differs &&
-		(stream->signed_root_holds || !medsync_summary.ledger_damaged))
-		medsync_checkpoint_forked(stream->state_root);
+	for (i = 0; i < stream->known_count; i++)
+	{
+		/* what the log covers was compared there */
+		if (stream->log_leaves &&
+			stream->known[i].size <= stream->log->checkpoint.size)
+			continue;
+		if (stream->known_differs[i])
+			medsync_checkpoint_forked(&stream->known[i],
+									  stream->known_found[i]);
+	}
 }
 
 static void
@@ -1052,6 +1204,8 @@ medsync_stream_end(MedsyncStream *stream)
 	check_sizes(stream);
 	check_note(stream);
 	check_state(stream);
+	note_beginning(stream);
+	note_unsigned(stream);
 	check_unannounced(stream);
 	check_waiting(stream);
 }
@@ -1063,7 +1217,7 @@ typedef struct ExportFile
 {
 	const char *path;
 	FILE	   *file;
-	int64		size;			/* 0: not known */
+	int64		size;			/* when it was opened; no more is read */
 	int64		done;
 	MedsyncSha256 sha;			/* over all before the record being read */
 	uint8	   *payload;
@@ -1074,8 +1228,11 @@ typedef struct ExportFile
 static bool
 read_bytes(ExportFile *export, uint8 *data, size_t len)
 {
-	size_t		got = fread(data, 1, len, export->file);
+	size_t		got;
 
+	if (len > (uint64) (export->size - export->done))
+		return false;
+	got = fread(data, 1, len, export->file);
 	export->done += got;
 	if (got < len && ferror(export->file))
 		medsync_cannot_check("could not read file \"%s\": %s", export->path,
@@ -1086,19 +1243,12 @@ read_bytes(ExportFile *export, uint8 *data, size_t len)
 static void
 open_export(ExportFile *export, const char *path)
 {
-	struct stat status;
 	uint8		magic[sizeof(STREAM_MAGIC) - 1];
 
 	memset(export, 0, sizeof(*export));
 	export->path = path;
-	export->file = fopen(path, PG_BINARY_R);
-	if (export->file == NULL || fstat(fileno(export->file), &status) != 0)
-		medsync_cannot_check("could not open file \"%s\": %s", path,
-							 strerror(errno));
-	if (S_ISDIR(status.st_mode))
-		medsync_cannot_check("\"%s\" is a directory", path);
+	export->file = medsync_open_input(path, "file", &export->size);
 	setvbuf(export->file, NULL, _IOFBF, READ_BUFFER_SIZE);
-	export->size = S_ISREG(status.st_mode) ? (int64) status.st_size : 0;
 	medsync_sha256_start(&export->sha);
 	if (!read_bytes(export, magic, sizeof(magic)) ||
 		memcmp(magic, STREAM_MAGIC, sizeof(magic)) != 0)
@@ -1148,6 +1298,8 @@ feed_records(ExportFile *export, MedsyncStream *stream)
 								   len, digest))
 			return false;
 		medsync_progress("bytes of the export", export->done, export->size);
+		if (header[0] == 'Z' && export->done < export->size)
+			return report_malformed(stream, "bytes follow its last record");
 	}
 	return true;
 }

@@ -11,6 +11,10 @@
  * "altered", one that no entry made is "extra", one that no entry ended but
  * is gone is "missing".
  *
+ * Which tables are compared is what sealed entries say.  An unsealed entry is
+ * the server's word alone: it can add a table, and where it takes one away
+ * that is a warning.
+ *
  * The tables are locked, as any reader locks them, before the snapshot is
  * taken: what does not heed snapshots (TRUNCATE by a superuser, a rewrite)
  * cannot come in between and look like rows that were taken away.
@@ -26,6 +30,7 @@
 
 #define SNAPSHOT_ATTEMPTS	10
 #define TABLES_OF_LOCK		100 /* that one command names */
+#define OLDER_CHECKPOINTS	256 /* that are asked for what witnesses cosigned */
 #define COUNTS_OF_ENTRY		3	/* at most: what it made and ended, and a row */
 #define LEDGER_CORRUPTED	"MS004" /* SQLSTATE, see common/errors.h */
 #define MANIFESTS_SIZE_MAX	(512 * 1024 * 1024) /* bytes of all manifests */
@@ -69,6 +74,66 @@ typedef struct LiveRun
 	UnbalancedList missing;		/* made, but not live; by table and row key */
 	UnbalancedList extra;		/* live, but not made */
 } LiveRun;
+
+typedef int (*Comparator) (const void *a, const void *b);
+
+/* ---- sorting ---- */
+
+/* Merge two neighbouring sorted runs of elements into another place. */
+static void
+merge_runs(const char *left, const char *middle, const char *end, char *to,
+		   size_t size, Comparator compare)
+{
+	const char *right = middle;
+
+	while (left < middle && right < end)
+	{
+		const char **from = compare(left, right) <= 0 ? &left : &right;
+
+		memcpy(to, *from, size);
+		*from += size;
+		to += size;
+	}
+	memcpy(to, left, middle - left);
+	memcpy(to + (middle - left), right, end - right);
+}
+
+/*
+ * Sort by merging.  The order in which elements come is chosen by whoever is
+ * checked, and can make qsort() take time that grows with their square.
+ */
+static void
+merge_sort(void *base, size_t count, size_t size, Comparator compare)
+{
+	size_t		len = count * size;
+	size_t		width;
+	char	   *from = base;
+	char	   *to;
+	char	   *spare;
+
+	if (count < 2)
+		return;
+	to = spare = pg_malloc(len);
+	for (width = size; width < len; width *= 2)
+	{
+		char	   *swap = from;
+		size_t		at;
+
+		for (at = 0; at < len; at += 2 * width)
+		{
+			size_t		middle = Min(at + width, len);
+
+			merge_runs(from + at, from + middle,
+					   from + Min(middle + width, len), to + at, size,
+					   compare);
+		}
+		from = to;
+		to = swap;
+	}
+	if (from == spare)
+		memcpy(base, spare, len);
+	pg_free(spare);
+}
 
 /* The server does not let us read its ledger, or cannot. */
 static void
@@ -139,9 +204,8 @@ sort_manifests(LiveRun *run)
 
 	if (run->tables != NULL)
 		return;
-	if (run->manifest_count > 0)
-		qsort(run->manifests, run->manifest_count, sizeof(StoredManifest),
-			  compare_manifests);
+	merge_sort(run->manifests, run->manifest_count, sizeof(StoredManifest),
+			   compare_manifests);
 	run->tables = pg_malloc0(sizeof(LiveTable) * (run->manifest_count + 1));
 	for (i = 0; i < run->manifest_count; i++)
 		if (i == 0 || run->manifests[i].table != run->manifests[i - 1].table)
@@ -165,17 +229,22 @@ find_table(LiveRun *run, uint32 number)
 				compare_table_number);
 }
 
+/* Is the table compared: tracked, and with rows of its own? */
+static bool
+is_compared(const MedsyncManifest *manifest)
+{
+	return manifest != NULL && manifest->tracked && !manifest->partitioned;
+}
+
 /* A ddl entry announces what its table is from now on. */
 static void
-announce_manifest(LiveRun *run, const MedsyncStreamEntry *item)
+read_announced(LiveRun *run, const MedsyncStreamEntry *item,
+			   LiveTable *table)
 {
 	const MedsyncEntry *entry = item->entry;
-	LiveTable  *table = find_table(run, entry->table);
 	StoredManifest key = {.table = entry->table,.version = entry->manifest};
 	StoredManifest *stored;
 
-	if (table == NULL)
-		return;
 	medsync_manifest_free(table->manifest);
 	table->manifest = NULL;
 	stored = bsearch(&key, run->manifests, run->manifest_count,
@@ -190,6 +259,18 @@ announce_manifest(LiveRun *run, const MedsyncStreamEntry *item)
 		medsync_manifest_free(table->manifest);
 		table->manifest = NULL;
 	}
+}
+
+static void
+announce_manifest(LiveRun *run, const MedsyncStreamEntry *item)
+{
+	LiveTable  *table = find_table(run, item->entry->table);
+
+	if (table == NULL)
+		return;
+	read_announced(run, item, table);
+	if (item->index >= 0)
+		table->compared_by_seal = is_compared(table->manifest);
 }
 
 /* ---- entries ---- */
@@ -275,6 +356,29 @@ read_ledger(LiveRun *run)
 	sort_manifests(run);
 }
 
+static void
+take_older_checkpoint(void *arg, const MedsyncServerRow *row)
+{
+	LiveRun    *run = arg;
+
+	if (row->values[0] != NULL && medsync_checkpoint_wants_older(run->options))
+		medsync_stream_older_checkpoint(run->stream, row->values[0],
+										(size_t) row->lengths[0]);
+}
+
+/* Ask for what witnesses cosigned last, where the newest one lacks them. */
+static void
+find_cosigned(LiveRun *run)
+{
+	if (run->stream_malformed || !medsync_checkpoint_wants_older(run->options))
+		return;
+	medsync_server_query(run->live.server,
+						 "SELECT c.note FROM medsync.checkpoint AS c"
+						 " WHERE c.height <= (SELECT pg_catalog.max(w.height) FROM medsync.witness AS w)"
+						 " ORDER BY c.height DESC LIMIT " CppAsString2(OLDER_CHECKPOINTS),
+						 1, false, take_older_checkpoint, run, NULL);
+}
+
 /* ---- the snapshot ---- */
 
 static void
@@ -334,6 +438,9 @@ lock_some(LiveRun *run, const StringInfo names, int from)
 	if (!locked && strcmp(error.sqlstate, "42501") == 0)
 		medsync_cannot_check("%s; the role needs SELECT on every tracked table",
 							 error.message);
+	if (!locked && strcmp(error.sqlstate, SQLSTATE_LOCK_NOT_AVAILABLE) == 0)
+		medsync_cannot_check("a tracked table could not be locked for reading: %s (see --timeout)",
+							 error.message);
 	return locked ? at - from : 0;
 }
 
@@ -382,7 +489,6 @@ begin_snapshot(LiveRun *run)
 	}
 	if (!held)
 		medsync_cannot_check("the tracked tables change all the time");
-	medsync_server_only_tables(run->live.server);
 	pfree(locked.data);
 	pfree(seen.data);
 }
@@ -544,12 +650,10 @@ check_balance(LiveRun *run)
 	int64		i;
 
 	medsync_row_balance_finish(run->live.balance, collect_unbalanced, run);
-	if (run->missing.count > 0)
-		qsort(run->missing.items, run->missing.count, sizeof(MedsyncRowItem),
-			  compare_keys);
-	if (run->extra.count > 0)
-		qsort(run->extra.items, run->extra.count, sizeof(MedsyncRowItem),
-			  compare_rows);
+	merge_sort(run->missing.items, run->missing.count, sizeof(MedsyncRowItem),
+			   compare_keys);
+	merge_sort(run->extra.items, run->extra.count, sizeof(MedsyncRowItem),
+			   compare_rows);
 	for (i = 0; i < run->extra.count; i++)
 		report_extra(run, &run->extra.items[i]);
 	for (i = 0; i < run->missing.count; i++)
@@ -558,6 +662,17 @@ check_balance(LiveRun *run)
 }
 
 /* ---- the mode ---- */
+
+/* Only what is not sealed says that a table is not compared any more. */
+static void
+report_let_go(const LiveTable *table)
+{
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+
+	place.relation = table->name;
+	medsync_report_finding(MEDSYNC_WARNING, "unsealed", place, NULL, NULL,
+						   "The table was not compared: an entry that is not sealed says that it is not tracked any more.");
+}
 
 /* Compare every table that is tracked and holds rows of its own. */
 static void
@@ -572,9 +687,10 @@ check_tables(LiveRun *run)
 		LiveTable  *table = &run->tables[i];
 
 		table->name = medsync_stream_table_name(run->stream, table->number);
-		if (table->manifest != NULL && table->manifest->tracked &&
-			!table->manifest->partitioned)
+		if (is_compared(table->manifest))
 			medsync_live_read_table(&run->live, table);
+		else if (table->compared_by_seal)
+			report_let_go(table);
 	}
 	check_balance(run);
 	pfree(run->live.buf.data);
@@ -586,10 +702,13 @@ medsync_verify_live(const MedsyncOptions *options)
 {
 	LiveRun		run = {.options = options};
 
-	run.live.server = medsync_server_connect(options->target);
+	run.live.server = medsync_server_connect(options->target,
+											 options->timeout);
 	check_extension(&run);
 	begin_snapshot(&run);
 	read_ledger(&run);
+	find_cosigned(&run);
+	medsync_server_only_tables(run.live.server);
 	if (!run.stream_malformed)
 		check_tables(&run);
 	medsync_server_run(run.live.server, "COMMIT");

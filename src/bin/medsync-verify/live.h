@@ -27,6 +27,7 @@ typedef struct LiveTable
 {
 	uint32		number;
 	MedsyncManifest *manifest;	/* the newest announced, if its text holds */
+	bool		compared_by_seal;	/* sealed entries say that it is compared */
 	const char *name;			/* as findings show it */
 
 	/* once its relation was found */

@@ -69,6 +69,7 @@ typedef struct RowScan
 	Opening    *openings;		/* of this batch */
 	int			opening_count;
 	int			row_count;		/* of this batch */
+	MedsyncRowId last;			/* the row before; offset 0: none */
 	int64		rows;
 	int64		without_key;	/* their subject's key cannot be read */
 	int64		unreadable;		/* a value is not as its type prints it */
@@ -303,12 +304,20 @@ take_opening(void *arg, const MedsyncServerRow *row)
 						   MEDSYNC_ID_SIZE);
 }
 
-/* The opening of the batch's next row: both are read in the order of rows. */
+/*
+ * The opening of the batch's next row: both are read in the order in which
+ * rows lie.  A row that came twice would stand for one that is gone.
+ */
 static const Opening *
 next_opening(RowScan *scan, MedsyncRowId row)
 {
 	const Opening *opening = &scan->openings[scan->row_count];
 
+	if (row.offset == 0 || row.block < scan->last.block ||
+		(row.block == scan->last.block && row.offset <= scan->last.offset))
+		medsync_cannot_check("the server gave row (%u,%u) of table %s twice, or out of its place",
+							 row.block, row.offset, scan->table->name);
+	scan->last = row;
 	if (scan->row_count == scan->opening_count ||
 		opening->row.block != row.block || opening->row.offset != row.offset)
 		medsync_cannot_check("the server gave openings of other rows of table %s than it has",
@@ -454,6 +463,17 @@ is_sqlstate(const MedsyncServerError *error, const char *prefix)
 }
 
 /*
+ * A value whose text is longer than a gigabyte, such as a bytea of more than
+ * half of that: PostgreSQL has no SQLSTATE for it, and does not translate it.
+ */
+static bool
+is_too_large(const MedsyncServerError *error)
+{
+	return is_sqlstate(error, "XX000") &&
+		strstr(error->message, "invalid memory alloc request size") != NULL;
+}
+
+/*
  * A table that the server could not read.  What is a matter of our rights or
  * of the server's means says nothing about the table.
  */
@@ -463,7 +483,11 @@ report_unreadable(const LiveTable *table, const MedsyncServerError *error)
 	if (is_sqlstate(error, "42501"))
 		medsync_cannot_check("table %s: %s; the role needs SELECT on every tracked table, and BYPASSRLS where row security is on",
 							 table->name, error->message);
-	if (is_sqlstate(error, "08") || is_sqlstate(error, "40") ||
+	if (is_too_large(error))
+		medsync_cannot_check("table %s holds a value that is too large to be sent as text",
+							 table->name);
+	if (is_sqlstate(error, SQLSTATE_LOCK_NOT_AVAILABLE) ||
+		is_sqlstate(error, "08") || is_sqlstate(error, "40") ||
 		is_sqlstate(error, "53") || is_sqlstate(error, "54") ||
 		is_sqlstate(error, "57") || is_sqlstate(error, "58"))
 		medsync_cannot_check("table %s: %s", table->name, error->message);
@@ -498,6 +522,9 @@ read_rows(Live *live, LiveTable *table, Oid relation)
 
 	/* where no key can be read, nothing is known of the rows */
 	table->read = whole && (scan.rows == 0 || scan.without_key < scan.rows);
+	if (table->read)
+		medsync_report_table(table->name,
+							 scan.rows - scan.without_key - scan.unreadable);
 	if (scan.without_key > 0)
 		medsync_report_finding(MEDSYNC_ERROR, "key_missing",
 							   table_place(table), NULL, NULL,
@@ -524,7 +551,6 @@ medsync_live_read_table(Live *live, LiveTable *table)
 							   NULL, NULL, "The table is gone.");
 		return;
 	}
-	medsync_summary.tables++;
 	if (relation.kind != RELKIND_ORDINARY)
 	{
 		medsync_report_finding(MEDSYNC_ERROR, "altered", table_place(table),

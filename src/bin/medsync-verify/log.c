@@ -7,13 +7,14 @@
  * vouches for the last, partial tiles of all levels together, each of their
  * hashes for a full tile below, and each hash of level 0 for an entry.  So
  * the tree is walked from the top down, every file is read once and what was
- * changed is named exactly.  Where a tile is missing or is not what the one
+ * changed is named exactly.  What is compared with the remembered checkpoint
+ * is made of the bytes that this walk has seen.  Where a tile is missing or is not what the one
  * above says, the part of the tree under it is computed from the entries
  * instead: if that gives the hash wanted, only the tile was damaged.
  *
  * Memory: a tile of each level, and twice 64 kB of tree where something is
  * wrong.  Files come from whoever is being checked: they are opened without
- * following links and without waiting, must be regular and have exactly the
+ * following links on any step and without waiting, must be regular and have exactly the
  * size that they should, and a long stretch of missing ones ends the search.
  *
  *-------------------------------------------------------------------------
@@ -29,6 +30,13 @@
 #define LOG_ENTRY_SIZE		(2 + MEDSYNC_LEAF_SIZE) /* u16 length, leaf data */
 #define LOG_BUNDLE_SIZE		(MEDSYNC_TILE_WIDTH * LOG_ENTRY_SIZE)
 #define MISSING_ENTRIES_MAX	(1024 * 1024)	/* in one stretch, then give up */
+
+/* How a directory on the way to a file is opened */
+#ifdef O_PATH
+#define STEP_FLAGS			O_PATH
+#else
+#define STEP_FLAGS			O_RDONLY
+#endif
 
 #define LEVEL_ENTRIES		(-1)	/* where a path needs a level */
 
@@ -110,21 +118,61 @@ read_fully(int fd, uint8 *data, size_t len)
 	return true;
 }
 
+/*
+ * Open a file below the export's directory, step by step: a symbolic link on
+ * the way could lead anywhere, also to the same place for ever.
+ */
+static int
+open_below(MedsyncLog *log, const char *path)
+{
+	int			directory = log->fd;
+	const char *slash;
+	int			fd;
+	int			save_errno;
+
+	while ((slash = strchr(path, '/')) != NULL)
+	{
+		char	   *step = pnstrdup(path, slash - path);
+
+		fd = openat(directory, step, STEP_FLAGS | O_DIRECTORY | O_NOFOLLOW);
+		save_errno = errno;
+		pfree(step);
+		if (directory != log->fd)
+			close(directory);
+		errno = save_errno;
+		if (fd < 0)
+			return -1;
+		directory = fd;
+		path = slash + 1;
+	}
+	fd = openat(directory, path,
+				O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	save_errno = errno;
+	if (directory != log->fd)
+		close(directory);
+	errno = save_errno;
+	return fd;
+}
+
 /* Open a file of the export; -1 where there is none, or no proper one. */
 static int
 open_file(MedsyncLog *log, const char *path, struct stat *status,
 		  FileResult *result)
 {
-	int			fd = openat(log->fd, path,
-							O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	int			fd = open_below(log, path);
 
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+	if (fd < 0 && errno == ENOENT)
 	{
 		*result = odd_file(log, path, "is missing");
 		*result = FILE_ABSENT;
 		return -1;
 	}
-	/* ENXIO is a socket's, ELOOP a symbolic link's */
+	/* ENXIO is a socket's, ELOOP a symbolic link's, or ENOTDIR on the way */
+	if (fd < 0 && errno == ENOTDIR)
+	{
+		*result = odd_file(log, path, "is not reached by directories alone");
+		return -1;
+	}
 	if (fd < 0 && errno != ELOOP && errno != ENXIO)
 		medsync_cannot_check("could not open file \"%s/%s\": %s",
 							 log->directory, path, strerror(errno));
@@ -545,7 +593,7 @@ report_unknown_change(const Rebuild *rebuild, const uint8 *expected,
 
 /* Compute a part of the tree from its entries; expected is its root. */
 static void
-rebuild_part(MedsyncLog *log, uint64 first, uint64 count,
+compute_part(MedsyncLog *log, uint64 first, uint64 count,
 			 const uint8 *expected)
 {
 	Rebuild		rebuild = {0};
@@ -582,7 +630,44 @@ rebuild_part(MedsyncLog *log, uint64 first, uint64 count,
 	free_tree(&rebuild.by_tiles);
 }
 
+/*
+ * The same for a part that was found wrong.  If nothing is wrong with it now,
+ * the files were replaced meanwhile.
+ */
+static void
+rebuild_part(MedsyncLog *log, uint64 first, uint64 count,
+			 const uint8 *expected)
+{
+	int64		errors = medsync_summary.errors;
+
+	compute_part(log, first, count, expected);
+	if (medsync_summary.errors == errors && log->missing_count == 0)
+		medsync_cannot_check("\"%s\" changed while it was read",
+							 log->directory);
+}
+
 /* ---- the walk from the top ---- */
+
+/*
+ * A tile of which the checkpoint vouches was read.  Where it holds the edge
+ * of the tree as it was at a remembered size, keep that: it must come from
+ * these very bytes, since the files can be others when they are read again.
+ */
+static void
+keep_remembered(MedsyncLog *log, int level, uint64 n, const uint8 *hashes)
+{
+	int			i;
+
+	for (i = 0; i < MEDSYNC_REMEMBERED_MAX; i++)
+	{
+		const MedsyncTree *tree = &log->remembered[i];
+
+		if (tree->size > 0 && medsync_tree_edge_tile(tree->size, level) == n)
+			memcpy(tree->edge[level], hashes,
+				   medsync_tree_edge_width(tree->size, level) *
+				   MEDSYNC_HASH_SIZE);
+	}
+}
 
 /* The hash that stands for a full tile in the one above. */
 static void
@@ -615,6 +700,7 @@ walk_tile(MedsyncLog *log, int level, uint64 n, const uint8 *expected)
 		full_tile_root(hashes, root);
 		if (memcmp(root, expected, MEDSYNC_HASH_SIZE) == 0)
 		{
+			keep_remembered(log, level, n, hashes);
 			if (level == 0)
 				check_bundle(log, n, MEDSYNC_TILE_WIDTH, hashes);
 			for (i = 0; level > 0 && i < MEDSYNC_TILE_WIDTH; i++)
@@ -635,6 +721,10 @@ walk_edges(MedsyncLog *log, const MedsyncTree *edges)
 	int			level;
 	int			i;
 
+	for (level = 0; level < MEDSYNC_TILE_LEVELS; level++)
+		if (medsync_tree_edge_width(size, level) > 0)
+			keep_remembered(log, level, medsync_tree_edge_tile(size, level),
+							edges->edge[level]);
 	for (level = MEDSYNC_TILE_LEVELS - 1; level > 0; level--)
 		for (i = 0; i < medsync_tree_edge_width(size, level); i++)
 			walk_tile(log, level - 1,
@@ -675,22 +765,41 @@ medsync_log_edges(MedsyncLog *log, uint64 size, MedsyncTree *tree)
 	return true;
 }
 
-/* Does the tree go on from the one that is remembered? */
+/* Make room for the edges at the remembered sizes that are within the log. */
+static void
+begin_remembered(MedsyncLog *log)
+{
+	MedsyncRemembered known[MEDSYNC_REMEMBERED_MAX];
+	int			count = medsync_checkpoint_remembered(known);
+	int			i;
+
+	for (i = 0; i < MEDSYNC_REMEMBERED_MAX; i++)
+	{
+		medsync_tree_init(&log->remembered[i]);
+		if (i < count && known[i].size < log->checkpoint.size)
+			log->remembered[i].size = known[i].size;
+	}
+}
+
+/* Does the tree go on from those that are remembered? */
 static void
 compare_with_state(MedsyncLog *log)
 {
-	const MedsyncCheckpoint *old = &medsync_state.checkpoint;
-	uint8		root[MEDSYNC_HASH_SIZE];
+	MedsyncRemembered known[MEDSYNC_REMEMBERED_MAX];
+	int			count = medsync_checkpoint_remembered(known);
+	int			i;
 
 	/* of a damaged tree nothing can be said; of other sizes it was */
-	if (!medsync_state.exists || !log->holds ||
-		old->size >= log->checkpoint.size)
-		return;
-	if (!medsync_tiles_root(&log->tiles, old->size, root))
-		medsync_cannot_check("\"%s\" changed while it was read",
-							 log->directory);
-	if (memcmp(root, old->root, MEDSYNC_HASH_SIZE) != 0)
-		medsync_checkpoint_forked(root);
+	for (i = 0; i < count && log->holds; i++)
+	{
+		uint8		root[MEDSYNC_HASH_SIZE];
+
+		if (known[i].size >= log->checkpoint.size)
+			continue;
+		medsync_tree_root(&log->remembered[i], root);
+		if (memcmp(root, known[i].root, MEDSYNC_HASH_SIZE) != 0)
+			medsync_checkpoint_forked(&known[i], root);
+	}
 }
 
 /* Read the whole export and report what is not as the checkpoint says. */
@@ -702,6 +811,7 @@ medsync_log_verify(MedsyncLog *log)
 
 	log->holds = true;
 	medsync_tree_init(&edges);
+	begin_remembered(log);
 	if (medsync_log_edges(log, log->checkpoint.size, &edges))
 		medsync_tree_root(&edges, root);
 	else
@@ -760,7 +870,8 @@ medsync_log_open(const MedsyncOptions *options, MedsyncLog *log)
 		medsync_cannot_check("could not open directory \"%s\": %s",
 							 options->log_dir, strerror(errno));
 	text = read_checkpoint(log, &len);
-	if (!medsync_checkpoint_check(options, text, len, &log->checkpoint))
+	if (!medsync_checkpoint_check(options, MEDSYNC_OF_LOG, text, len,
+								  &log->checkpoint))
 		return false;
 	medsync_tiles_open(&log->tiles, log->checkpoint.size, fetch_tile, log);
 	return true;

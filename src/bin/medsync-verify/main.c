@@ -13,15 +13,16 @@
  */
 #include "postgres_fe.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "getopt_long.h"
 #include "medsync_verify.h"
+#include "server.h"
 
 #define KEYS_MAX			1024
 #define KEY_FILE_MAX		(KEYS_MAX * (MEDSYNC_VKEY_MAX + 1))
 #define DEFAULT_MAX_AGE		86400	/* seconds: a day */
+#define DEFAULT_TIMEOUT		600 /* seconds */
 
 static const struct
 {
@@ -59,13 +60,15 @@ print_help(void)
 		   "  -w, --witnesses=NUM  demand cosignatures of so many of the given witnesses\n"
 		   "  -a, --max-age=SECS   a checkpoint is stale after this time (default %d;\n"
 		   "                       0: never)\n"
+		   "  -t, --timeout=SECS   mode live: give up where the server says nothing for so\n"
+		   "                       long (default %d; 0: never)\n"
 		   "  -j, --json           write one JSON object\n"
 		   "  -p, --progress       tell progress, also where stderr is no terminal\n"
 		   "  -q, --quiet          write nothing where nothing was found\n"
 		   "  -V, --version        show the version, then exit\n"
 		   "  -?, --help           show this help, then exit\n\n"
 		   "Exit status: 0 nothing was found, 1 there are findings, 2 could not check.\n",
-		   DEFAULT_MAX_AGE);
+		   DEFAULT_MAX_AGE, DEFAULT_TIMEOUT);
 }
 
 static void
@@ -129,19 +132,15 @@ add_keys_of_text(MedsyncOptions *options, const char *path, const char *text,
 static void
 add_keys_of_file(MedsyncOptions *options, const char *path)
 {
-	FILE	   *file = fopen(path, PG_BINARY_R);
-	struct stat status;
+	int64		size;
+	FILE	   *file;
 	char	   *text;
 	size_t		len;
 
-	if (file == NULL && (errno == ENOENT || errno == ENAMETOOLONG))
+	if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENAMETOOLONG))
 		medsync_cannot_check("\"%s\" is neither a verifier key nor a file",
 							 path);
-	if (file == NULL || fstat(fileno(file), &status) != 0)
-		medsync_cannot_check("could not open key file \"%s\": %s", path,
-							 strerror(errno));
-	if (S_ISDIR(status.st_mode))
-		medsync_cannot_check("\"%s\" is a directory", path);
+	file = medsync_open_input(path, "key file", &size);
 	text = pg_malloc(KEY_FILE_MAX + 1);
 	len = fread(text, 1, KEY_FILE_MAX + 1, file);
 	if (ferror(file))
@@ -218,6 +217,7 @@ parse_options(MedsyncOptions *options, int argc, char **argv)
 		{"state", required_argument, NULL, 's'},
 		{"witnesses", required_argument, NULL, 'w'},
 		{"max-age", required_argument, NULL, 'a'},
+		{"timeout", required_argument, NULL, 't'},
 		{"json", no_argument, NULL, 'j'},
 		{"progress", no_argument, NULL, 'p'},
 		{"quiet", no_argument, NULL, 'q'},
@@ -227,7 +227,7 @@ parse_options(MedsyncOptions *options, int argc, char **argv)
 	};
 	int			c;
 
-	while ((c = getopt_long(argc, argv, "k:l:s:w:a:jpqV", long_options,
+	while ((c = getopt_long(argc, argv, "k:l:s:w:a:t:jpqV", long_options,
 							NULL)) != -1)
 	{
 		switch (c)
@@ -248,6 +248,10 @@ parse_options(MedsyncOptions *options, int argc, char **argv)
 			case 'a':
 				options->max_age = parse_number("--max-age", optarg,
 												PG_INT32_MAX);
+				break;
+			case 't':
+				options->timeout = (int) parse_number("--timeout", optarg,
+													  MEDSYNC_TIMEOUT_MAX);
 				break;
 			case 'j':
 				options->json = true;
@@ -326,6 +330,7 @@ main(int argc, char **argv)
 		}
 	}
 	options.max_age = DEFAULT_MAX_AGE;
+	options.timeout = DEFAULT_TIMEOUT;
 	options.progress = isatty(fileno(stderr)) != 0;
 	medsync_report_begin(&options);
 	parse_options(&options, argc, argv);

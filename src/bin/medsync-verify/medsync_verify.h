@@ -4,12 +4,15 @@
  *		What the parts of the offline verifier share.
  *
  *	main.c		options, keys, exit status
+ *	input.c		files that the command line names
  *	report.c	findings, the summary, progress
  *	state.c		the checkpoint that is remembered between runs
  *	checkpoint.c	a signed checkpoint: signatures, witnesses, memory, age
  *	log.c		mode log: a public export, tile by tile
  *	entries.c	mode entries: the private export; the stream of records
  *	chain.c		blocks: their chain, and which entries they may hold
+ *	rules.c		what entries, manifests and signer entries may say
+ *	sort.c		sorting in an order that an outsider has chosen
  *	receipt.c	mode receipt
  *	live.c		mode live: the same stream from a server, and its tables
  *
@@ -51,6 +54,7 @@ typedef struct MedsyncOptions
 	int			witnesses;		/* how many must have signed */
 	const char *state_path;		/* NULL: remember nothing */
 	int64		max_age;		/* seconds; 0: never stale */
+	int			timeout;		/* seconds that a server may be silent; 0: any */
 	bool		json;
 	bool		quiet;			/* no words where nothing was found */
 	bool		progress;
@@ -104,6 +108,7 @@ extern void medsync_report_finding(MedsyncSeverity severity,
 								   const char *detail,...) pg_attribute_printf(6, 7);
 extern void medsync_report_signer(int64 index,
 								  const MedsyncVerifierKey *key);
+extern void medsync_report_table(const char *name, int64 rows);
 extern void medsync_report_receipt(const char *json);	/* what a valid one says */
 extern int	medsync_report_end(void);	/* the exit status */
 pg_noreturn extern void medsync_cannot_check(const char *format,...) pg_attribute_printf(1, 2);
@@ -112,16 +117,31 @@ extern void medsync_json_string(StringInfo buf, const char *text, size_t len);
 extern char *medsync_hex(const void *bytes, size_t len);
 extern char *medsync_number(uint64 value);
 
+/* ---- input.c ---- */
+extern FILE *medsync_open_input(const char *path, const char *what,
+								int64 *size);
+
 /* ---- state.c ---- */
 
-/* What was remembered of the last good run */
+/* A tree that was signed */
+typedef struct MedsyncRemembered
+{
+	uint64		size;
+	uint8		root[MEDSYNC_HASH_SIZE];
+	int64		first_seen;		/* POSIX seconds, of this size */
+} MedsyncRemembered;
+
+/* What was remembered of good runs */
 typedef struct MedsyncState
 {
 	bool		exists;
-	const char *note;			/* the signed checkpoint, verbatim */
+	const char *note;			/* the largest signed checkpoint, verbatim */
 	size_t		note_len;
 	MedsyncCheckpoint checkpoint;	/* points into it */
 	int64		first_seen;		/* POSIX seconds, of this size */
+	bool		log_apart;		/* the public export's is another */
+	bool		log_seen;		/* there is one: */
+	MedsyncRemembered log;
 	bool		has_block;
 	uint64		block_height;	/* the last block known, and its hash */
 	uint8		block_hash[MEDSYNC_HASH_SIZE];
@@ -135,20 +155,41 @@ extern void medsync_state_save(const MedsyncOptions *options,
 
 /* ---- checkpoint.c ---- */
 
+/* Where a checkpoint comes from */
+typedef enum MedsyncSource
+{
+	MEDSYNC_OF_LOG,				/* the public export */
+	MEDSYNC_OF_ENTRIES,			/* the ledger itself: a stream's 'C' record */
+	MEDSYNC_OF_RECEIPT
+} MedsyncSource;
+
+/* the most that is remembered: the largest, and the public export's */
+#define MEDSYNC_REMEMBERED_MAX	2
+
 /*
  * Checks a signed checkpoint: signatures, origin, witnesses, age, and what
- * can be told from the remembered one without the tree (a smaller size, the
+ * can be told from the remembered ones without the tree (a smaller size, the
  * same size with another root, another origin).  False where its root cannot
  * be relied on.  A good one is what medsync_state_save() writes, unless a
  * finding says that the ledger is damaged.  The note must stay where it is.
  */
 extern bool medsync_checkpoint_check(const MedsyncOptions *options,
-									 const char *note, size_t len,
+									 MedsyncSource source, const char *note, size_t len,
 									 MedsyncCheckpoint *checkpoint);
-/* reports that the tree has another root at the remembered size */
-extern void medsync_checkpoint_forked(const uint8 *found);
+/* what the tree must go on from; how many */
+extern int	medsync_checkpoint_remembered(MedsyncRemembered *known);
+/* reports that the tree has another root at a remembered size */
+extern void medsync_checkpoint_forked(const MedsyncRemembered *known,
+									  const uint8 *found);
 /* a block of a whole chain; the last one is remembered */
 extern void medsync_checkpoint_block(uint64 height, const uint8 *hash);
+/* where the newest one lacks cosignatures, an older one of the tree will do */
+extern bool medsync_checkpoint_wants_older(const MedsyncOptions *options);
+extern bool medsync_checkpoint_is_older(const MedsyncOptions *options,
+										const char *note, size_t len,
+										MedsyncCheckpoint *checkpoint,
+										uint64 *newest_time);
+extern void medsync_checkpoint_cosigned(uint64 newest_time);
 /* at the end of a run: is the newest good one too old?  Remember it. */
 extern void medsync_checkpoint_finish(const MedsyncOptions *options);
 extern bool medsync_signed_by_log(const MedsyncOptions *options,
@@ -167,6 +208,7 @@ typedef struct MedsyncLog
 	MedsyncTileReader tiles;
 
 	/* log.c alone */
+	MedsyncTree remembered[MEDSYNC_REMEMBERED_MAX]; /* edges at those sizes */
 	bool		gave_up;		/* too much is missing to go on looking */
 	uint64		missing_from;	/* a stretch of missing entries */
 	uint64		missing_count;	/* 0: there is none */
@@ -223,6 +265,9 @@ extern bool medsync_stream_record(MedsyncStream *stream, char type,
 								  const uint8 *payload, size_t len,
 								  const uint8 *digest);
 extern void medsync_stream_end(MedsyncStream *stream);
+/* another signed checkpoint of the ledger, after the stream has ended */
+extern void medsync_stream_older_checkpoint(MedsyncStream *stream,
+											const char *note, size_t len);
 extern const char *medsync_stream_table_name(MedsyncStream *stream,
 											 uint32 table);	/* as findings show it */
 

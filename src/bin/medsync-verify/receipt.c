@@ -13,25 +13,18 @@
  */
 #include "postgres_fe.h"
 
-#include <sys/stat.h>
-
 #include "medsync_verify.h"
 #include "proofs/opening.h"
 
 #define READ_STEP	65536
 
-/* Read the whole file, a pipe too. */
+/* Read the whole file. */
 static void
 read_receipt(const char *path, StringInfo text)
 {
-	FILE	   *file = fopen(path, PG_BINARY_R);
-	struct stat status;
+	int64		size;
+	FILE	   *file = medsync_open_input(path, "file", &size);
 
-	if (file == NULL || fstat(fileno(file), &status) != 0)
-		medsync_cannot_check("could not open file \"%s\": %s", path,
-							 strerror(errno));
-	if (S_ISDIR(status.st_mode))
-		medsync_cannot_check("\"%s\" is a directory", path);
 	do
 	{
 		enlargeStringInfo(text, READ_STEP);
@@ -63,8 +56,8 @@ check_signers(const MedsyncOptions *options, const StringInfo text)
 
 	if (!medsync_proof_parse(text->data, text->len, &proof))
 		return true;			/* medsync_receipt_check() says so */
-	return medsync_checkpoint_check(options, proof.note, proof.note_len,
-									&checkpoint);
+	return medsync_checkpoint_check(options, MEDSYNC_OF_RECEIPT, proof.note,
+									proof.note_len, &checkpoint);
 }
 
 /* Mode receipt. */

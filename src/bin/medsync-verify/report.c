@@ -6,8 +6,9 @@
  * As text a finding is written when it is found; with --json everything is
  * kept and written at the end as one object, also when the program could not
  * check.  Whatever is written may hold what the one who is checked has
- * chosen: control characters and bytes that are no UTF-8 never reach the
- * terminal or the JSON as they are.
+ * chosen: control characters, those that turn the direction of writing, and
+ * bytes that are no UTF-8 never reach the terminal or the JSON as they are.
+ * What a finding can hold is limited, and what all of them can.
  *
  * However the program ends, it ends through at_exit(): without a finished
  * report the status is 2, so that want of memory or a failure inside a
@@ -26,7 +27,8 @@
 
 #define FINDINGS_SHOWN_MAX	10000	/* further ones are only counted */
 #define SIGNERS_SHOWN_MAX	1000
-#define SHOWN_TEXT_MAX		8192	/* bytes of one field as text */
+#define SHOWN_TEXT_MAX		8192	/* bytes of one field */
+#define FINDINGS_SIZE_MAX	(128 * 1024 * 1024) /* of those kept for JSON */
 
 static const char *const severity_names[] = {
 	[MEDSYNC_NOTICE] = "notice",
@@ -56,6 +58,8 @@ static StringInfoData json_findings;
 static int64 findings_shown = 0;
 static StringInfoData signers;	/* text or JSON, as the options say */
 static int	signers_shown = 0;
+static StringInfoData tables;	/* compared in mode live, in the same way */
+static int	tables_shown = 0;
 static const char *receipt = NULL;	/* what a valid one says, as JSON */
 static char *failure = NULL;	/* why nothing could be checked */
 static instr_time started;
@@ -100,6 +104,53 @@ utf8_length(const char *text, size_t left)
 	return len;
 }
 
+/*
+ * A character above ASCII that a terminal or a reader would obey: of the
+ * second range of control characters, or one that turns the direction of
+ * writing or breaks the line (U+061C, U+200E, U+200F, U+2028 to U+202E,
+ * U+2066 to U+2069).
+ */
+static bool
+is_obeyed(const char *text, int width)
+{
+	const unsigned char *p = (const unsigned char *) text;
+
+	if (width == 2)
+		return (p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xd8 && p[1] == 0x9c);
+	if (width != 3 || p[0] != 0xe2)
+		return false;
+	return (p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f ||
+							 (p[2] >= 0xa8 && p[2] <= 0xae))) ||
+		(p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9);
+}
+
+static void
+append_escaped(StringInfo buf, const char *text)
+{
+	appendStringInfo(buf, "\\u%04x",
+					 (unsigned int) utf8_to_unicode((const unsigned char *) text));
+}
+
+/* Append JSON that is valid, but for what must not reach the reader. */
+static void
+append_json(StringInfo buf, const char *json)
+{
+	size_t		len = strlen(json);
+	size_t		i = 0;
+
+	/* above ASCII, characters stand in strings only */
+	while (i < len)
+	{
+		int			width = Max(utf8_length(json + i, len - i), 1);
+
+		if (is_obeyed(json + i, width))
+			append_escaped(buf, json + i);
+		else
+			appendBinaryStringInfo(buf, json + i, width);
+		i += width;
+	}
+}
+
 /* Append a JSON string; bytes that are no UTF-8 become U+FFFD. */
 void
 medsync_json_string(StringInfo buf, const char *text, size_t len)
@@ -119,8 +170,8 @@ medsync_json_string(StringInfo buf, const char *text, size_t len)
 		}
 		else if (c == '"' || c == '\\')
 			appendStringInfo(buf, "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			appendStringInfo(buf, "\\u%04x", c);
+		else if (c < 0x20 || c == 0x7f || is_obeyed(text + i, width))
+			append_escaped(buf, text + i);
 		else
 			appendBinaryStringInfo(buf, text + i, width);
 		i += width;
@@ -140,8 +191,8 @@ append_text(StringInfo buf, const char *text, size_t shown)
 		unsigned char c = (unsigned char) text[i];
 		int			width = utf8_length(text + i, len - i);
 
-		/* U+0080 to U+009F are control characters too */
-		if (width == 2 && c == 0xc2 && (unsigned char) text[i + 1] < 0xa0)
+		/* of these each byte is shown by its number */
+		if (is_obeyed(text + i, width))
 			width = 0;
 		if (width == 0 || c < 0x20 || c == 0x7f)
 		{
@@ -203,14 +254,34 @@ medsync_progress(const char *what, int64 done, int64 total)
 
 /* ---- findings ---- */
 
+/* Text as it is, or as much of it as is shown, with dots behind. */
+static char *
+cut_text(const char *text)
+{
+	int			len = SHOWN_TEXT_MAX;
+
+	if (strlen(text) <= SHOWN_TEXT_MAX)
+		return pstrdup(text);
+	/* not in the middle of a character */
+	while (len > SHOWN_TEXT_MAX - 4 && ((unsigned char) text[len] & 0xc0) == 0x80)
+		len--;
+	return psprintf("%.*s...", len, text);
+}
+
 static void
 json_member(StringInfo buf, const char *name, const char *text)
 {
+	char	   *cut;
+
 	appendStringInfo(buf, ", \"%s\": ", name);
-	if (text != NULL)
-		medsync_json_string(buf, text, strlen(text));
-	else
+	if (text == NULL)
+	{
 		appendStringInfoString(buf, "null");
+		return;
+	}
+	cut = cut_text(text);
+	medsync_json_string(buf, cut, strlen(cut));
+	pfree(cut);
 }
 
 static void
@@ -233,8 +304,9 @@ add_json_finding(MedsyncSeverity severity, const char *verdict,
 					 findings_shown > 0 ? "," : "", severity_names[severity],
 					 verdict);
 	json_member(buf, "relation", place->relation);
-	appendStringInfo(buf, ", \"row_key\": %s",
-					 place->row_key ? place->row_key : "null");
+	appendStringInfoString(buf, ", \"row_key\": ");
+	append_json(buf, place->row_key && strlen(place->row_key) <= SHOWN_TEXT_MAX ?
+				place->row_key : "null");
 	json_member_number(buf, "block", place->block);
 	json_member_number(buf, "entry_index", place->index);
 	json_member(buf, "expected", expected);
@@ -322,7 +394,8 @@ medsync_report_finding(MedsyncSeverity severity, const char *verdict,
 	va_list		args;
 
 	count_finding(severity, verdict);
-	if (findings_shown == FINDINGS_SHOWN_MAX)
+	if (findings_shown == FINDINGS_SHOWN_MAX ||
+		json_findings.len > FINDINGS_SIZE_MAX)
 		return;
 	va_start(args, detail);
 	vsnprintf(text, sizeof(text), detail, args);
@@ -357,6 +430,28 @@ medsync_report_signer(int64 index, const MedsyncVerifierKey *key)
 						 index, text.data);
 	pfree(text.data);
 	signers_shown++;
+}
+
+/* A table was compared: how many rows it holds. */
+void
+medsync_report_table(const char *name, int64 rows)
+{
+	medsync_summary.tables++;
+	if (report_options->json)
+	{
+		appendStringInfo(&tables, "%s\n    {\"relation\": ",
+						 tables_shown > 0 ? "," : "");
+		medsync_json_string(&tables, name, strlen(name));
+		appendStringInfo(&tables, ", \"rows\": " INT64_FORMAT "}", rows);
+	}
+	else
+	{
+		appendStringInfoString(&tables, "compared: ");
+		append_plain(&tables, name);
+		appendStringInfo(&tables, ", " INT64_FORMAT " row%s\n", rows,
+						 rows == 1 ? "" : "s");
+	}
+	tables_shown++;
 }
 
 /* What a valid receipt says; the text stays where it is. */
@@ -422,11 +517,11 @@ print_json(void)
 	json_member_number(&buf, "warnings", sum->warnings);
 	json_member_number(&buf, "notices", sum->notices);
 	json_member_number(&buf, "findings_left_out", findings_left_out());
-	appendStringInfo(&buf, "},\n  \"receipt\": %s",
-					 receipt ? receipt : "null");
-	printf("%s,\n  \"signers\": [%s],\n  \"findings\": [%s%s]\n}\n", buf.data,
-		   signers.data, json_findings.data,
-		   findings_shown > 0 ? "\n  " : "");
+	appendStringInfoString(&buf, "},\n  \"receipt\": ");
+	append_json(&buf, receipt ? receipt : "null");
+	printf("%s,\n  \"signers\": [%s],\n  \"tables\": [%s%s],\n  \"findings\": [%s%s]\n}\n",
+		   buf.data, signers.data, tables.data, tables_shown > 0 ? "\n  " : "",
+		   json_findings.data, findings_shown > 0 ? "\n  " : "");
 }
 
 /* "3 errors", "1 error" */
@@ -444,7 +539,7 @@ print_summary(void)
 	if (findings_left_out() > 0)
 		printf("%s more: counted, not shown\n",
 			   count_of(findings_left_out(), "finding"));
-	printf("%s", signers.data);
+	printf("%s%s", signers.data, tables.data);
 	if (receipt != NULL)
 	{
 		StringInfoData buf;
@@ -491,6 +586,7 @@ medsync_report_begin(const MedsyncOptions *options)
 	INSTR_TIME_SET_CURRENT(started);
 	initStringInfo(&json_findings);
 	initStringInfo(&signers);
+	initStringInfo(&tables);
 	report_open = true;
 	atexit(at_exit);
 }

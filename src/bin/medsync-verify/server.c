@@ -8,8 +8,10 @@
  * server changes what a value looks like, and that no object in another
  * schema can take the place of a function of ours or of PostgreSQL's.
  *
- * Any error of libpq itself, or a lost connection, ends the program with
- * status 2: what could not be read is no finding.
+ * Any error of libpq itself, a lost connection, or a server that is silent
+ * for too long ends the program with status 2: what could not be read is no
+ * finding.  Nothing waits for ever: the server is told how long to wait for a
+ * lock, and commands are sent and answered through poll().
  *
  *-------------------------------------------------------------------------
  */
@@ -17,6 +19,7 @@
 
 #include <dlfcn.h>
 #include <libpq-fe.h>
+#include <poll.h>
 
 #include "ledger/canonical_internal.h"
 #include "medsync_verify.h"
@@ -28,6 +31,7 @@
 struct MedsyncServer
 {
 	PGconn	   *connection;
+	int			timeout;		/* seconds of silence; 0: no limit */
 	const char **values;		/* of the row that is handed over */
 	int		   *lengths;
 	int			room;			/* columns that these have room for */
@@ -36,7 +40,9 @@ struct MedsyncServer
 /* What we use of libpq */
 static struct
 {
-	PGconn	   *(*connectdb) (const char *conninfo);
+	PGconn	   *(*connectdb_params) (const char *const *keywords,
+									 const char *const *values,
+									 int expand_dbname);
 	void		(*finish) (PGconn *conn);
 	ConnStatusType (*status) (const PGconn *conn);
 	char	   *(*error_message) (const PGconn *conn);
@@ -49,6 +55,11 @@ static struct
 									  const int *lengths, const int *formats,
 									  int result_format);
 	int			(*set_single_row_mode) (PGconn *conn);
+	int			(*set_nonblocking) (PGconn *conn, int arg);
+	int			(*socket) (const PGconn *conn);
+	int			(*flush) (PGconn *conn);
+	int			(*consume_input) (PGconn *conn);
+	int			(*is_busy) (PGconn *conn);
 	PGresult   *(*get_result) (PGconn *conn);
 	ExecStatusType (*result_status) (const PGresult *res);
 	char	   *(*result_error_field) (const PGresult *res, int field);
@@ -66,13 +77,18 @@ static const struct
 	void	   *place;
 }			libpq_symbols[] =
 {
-	{"PQconnectdb", &libpq.connectdb},
+	{"PQconnectdbParams", &libpq.connectdb_params},
 	{"PQfinish", &libpq.finish},
 	{"PQstatus", &libpq.status},
 	{"PQerrorMessage", &libpq.error_message},
 	{"PQsetNoticeProcessor", &libpq.set_notice_processor},
 	{"PQsendQueryParams", &libpq.send_query_params},
 	{"PQsetSingleRowMode", &libpq.set_single_row_mode},
+	{"PQsetnonblocking", &libpq.set_nonblocking},
+	{"PQsocket", &libpq.socket},
+	{"PQflush", &libpq.flush},
+	{"PQconsumeInput", &libpq.consume_input},
+	{"PQisBusy", &libpq.is_busy},
 	{"PQgetResult", &libpq.get_result},
 	{"PQresultStatus", &libpq.result_status},
 	{"PQresultErrorField", &libpq.result_error_field},
@@ -91,7 +107,7 @@ load_libpq(void)
 	void	   *library;
 	int			i;
 
-	if (libpq.connectdb != NULL)
+	if (libpq.connectdb_params != NULL)
 		return;
 	library = dlopen(LIBPQ_NAME, RTLD_NOW | RTLD_LOCAL);
 	if (library == NULL)
@@ -124,6 +140,62 @@ connection_message(const MedsyncServer *server)
 	while (len > 0 && message[len - 1] == '\n')
 		message[--len] = '\0';
 	return message;
+}
+
+/* Wait until the socket can be used; silence for too long ends the program. */
+static void
+wait_for_server(const MedsyncServer *server, bool writing)
+{
+	struct pollfd wanted = {0};
+	int			ready;
+
+	wanted.fd = libpq.socket(server->connection);
+	wanted.events = writing ? POLLIN | POLLOUT : POLLIN;
+	do
+		ready = poll(&wanted, 1,
+					 server->timeout > 0 ? server->timeout * 1000 : -1);
+	while (ready < 0 && errno == EINTR);
+	if (ready < 0)
+		medsync_cannot_check("could not wait for the server: %s",
+							 strerror(errno));
+	if (ready == 0)
+		medsync_cannot_check("the server has not answered for %d seconds (see --timeout)",
+							 server->timeout);
+}
+
+/* Take in what the server has said. */
+static void
+take_input(const MedsyncServer *server)
+{
+	if (!libpq.consume_input(server->connection))
+		medsync_cannot_check("%s", connection_message(server));
+}
+
+/* Send what is left of a command; the server may speak meanwhile. */
+static void
+send_rest(const MedsyncServer *server)
+{
+	int			left;
+
+	while ((left = libpq.flush(server->connection)) > 0)
+	{
+		wait_for_server(server, true);
+		take_input(server);
+	}
+	if (left < 0)
+		medsync_cannot_check("%s", connection_message(server));
+}
+
+/* The next result of the command that was sent; NULL: there is none. */
+static PGresult *
+next_result(const MedsyncServer *server)
+{
+	while (libpq.is_busy(server->connection))
+	{
+		wait_for_server(server, false);
+		take_input(server);
+	}
+	return libpq.get_result(server->connection);
 }
 
 /* Hand over the rows of a result. */
@@ -182,7 +254,8 @@ medsync_server_query(MedsyncServer *server, const char *sql, int columns,
 								 NULL, binary ? 1 : 0) ||
 		!libpq.set_single_row_mode(server->connection))
 		medsync_cannot_check("%s", connection_message(server));
-	while ((result = libpq.get_result(server->connection)) != NULL)
+	send_rest(server);
+	while ((result = next_result(server)) != NULL)
 	{
 		switch (libpq.result_status(result))
 		{
@@ -311,21 +384,33 @@ make_session(MedsyncServer *server)
 	set(server, "synchronize_seqscans", "off");
 	set(server, "max_parallel_workers_per_gather", "0");
 	set_known(server, "restrict_nonsystem_relation_kind", "");
-	set_known(server, "statement_timeout,lock_timeout,transaction_timeout,"
+	set_known(server, "statement_timeout,transaction_timeout,"
 			  "idle_session_timeout,idle_in_transaction_session_timeout",
 			  "0");
+
+	/* the server should be heard to give up before we do */
+	set(server, "lock_timeout", psprintf("%d", server->timeout * 500));
 }
 
+/*
+ * Connect; the timeout holds for the connection and for each wait after it.
+ * What the connection string says of connect_timeout goes before it.
+ */
 MedsyncServer *
-medsync_server_connect(const char *conninfo)
+medsync_server_connect(const char *conninfo, int timeout)
 {
+	const char *const keywords[] = {"connect_timeout", "dbname", NULL};
+	const char *const values[] = {psprintf("%d", timeout), conninfo, NULL};
 	MedsyncServer *server = pg_malloc0(sizeof(MedsyncServer));
 
 	load_libpq();
-	server->connection = libpq.connectdb(conninfo);
+	server->timeout = timeout;
+	server->connection = libpq.connectdb_params(keywords, values, 1);
 	if (server->connection == NULL)
 		medsync_cannot_check("out of memory");
 	if (libpq.status(server->connection) != CONNECTION_OK)
+		medsync_cannot_check("%s", connection_message(server));
+	if (libpq.set_nonblocking(server->connection, 1) != 0)
 		medsync_cannot_check("%s", connection_message(server));
 	(void) libpq.set_notice_processor(server->connection, ignore_notice, NULL);
 	make_session(server);

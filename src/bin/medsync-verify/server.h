@@ -11,6 +11,8 @@
 #ifndef MEDSYNC_SERVER_H
 #define MEDSYNC_SERVER_H
 
+#define SQLSTATE_LOCK_NOT_AVAILABLE	"55P03"
+
 typedef struct MedsyncServer MedsyncServer;
 
 /* A row of a result; valid during the call */
@@ -30,14 +32,18 @@ typedef struct MedsyncServerError
 	char	   *message;
 } MedsyncServerError;
 
-extern MedsyncServer *medsync_server_connect(const char *conninfo);
+#define MEDSYNC_TIMEOUT_MAX		1000000	/* seconds: in milliseconds an int */
+
+extern MedsyncServer *medsync_server_connect(const char *conninfo,
+											 int timeout);	/* seconds; 0: none */
 extern void medsync_server_close(MedsyncServer *server);
 
 /*
  * Run one command and hand over its rows of so many columns one by one, as
  * text or as binary.  False when the server refused it: then "error" says
  * why, or, where that is NULL, the program ends with status 2.  It also ends
- * so where the connection is lost, or rows have other columns.
+ * so where the connection is lost, the server says nothing for longer than
+ * the timeout, or rows have other columns.
  */
 extern bool medsync_server_query(MedsyncServer *server, const char *sql,
 								 int columns, bool binary,

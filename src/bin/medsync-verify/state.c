@@ -8,12 +8,17 @@
  *		medsync-verify state v1
  *		first seen 1764000000
  *		block 17 <hash, hexadecimal>		or: block none
+ *		log 1200 <root, hexadecimal> 1764000000		or: log none
  *		(an empty line)
  *		the signed checkpoint, to the end of the file
  *
  * "first seen" is the POSIX time at which a run first met a checkpoint of
  * this size and root.  The block is the last one of a stream of entries that
  * was whole; runs that see no blocks keep it.
+ *
+ * The checkpoint is the largest one that was met.  The line "log" is there
+ * only where that was not the public export's: then it holds size, root and
+ * "first seen" of the public export's, or says that none was met.
  *
  * The file is replaced, never written into: a new one is written beside it,
  * synced and renamed, with mode 0600.  It is replaced only after a run
@@ -125,6 +130,27 @@ take_block(StateReader *reader, MedsyncState *state)
 	return true;
 }
 
+/* What is known of the public export, if it is not at the checkpoint. */
+static bool
+take_log(StateReader *reader, MedsyncState *state)
+{
+	int64		size;
+
+	if (!take_text(reader, "log "))
+		return true;
+	state->log_apart = true;
+	if (take_text(reader, "none\n"))
+		return true;
+	if (!take_number(reader, &size) || !take_text(reader, " ") ||
+		!take_hash(reader, state->log.root) || !take_text(reader, " ") ||
+		!take_number(reader, &state->log.first_seen) ||
+		!take_text(reader, "\n"))
+		return false;
+	state->log.size = (uint64) size;
+	state->log_seen = true;
+	return true;
+}
+
 /* Understand a state file; state keeps pointers into the text. */
 static bool
 parse_state(const char *text, size_t len, MedsyncState *state,
@@ -138,13 +164,15 @@ parse_state(const char *text, size_t len, MedsyncState *state,
 		!take_number(&reader, &state->first_seen) ||
 		!take_text(&reader, "\n") ||
 		!take_block(&reader, state) ||
+		!take_log(&reader, state) ||
 		!take_text(&reader, "\n"))
 		return false;
 	state->note = reader.next;
 	state->note_len = reader.end - reader.next;
 	if (!medsync_note_parse(state->note, state->note_len, note) ||
 		!medsync_checkpoint_parse(note->text, note->text_len,
-								  &state->checkpoint))
+								  &state->checkpoint) ||
+		(state->log_seen && state->log.size >= state->checkpoint.size))
 		return false;
 	state->exists = true;
 	return true;
@@ -225,6 +253,13 @@ format_state(StringInfo buf, const MedsyncState *state)
 						 medsync_hex(state->block_hash, MEDSYNC_HASH_SIZE));
 	else
 		appendStringInfoString(buf, "block none\n");
+	if (state->log_apart && state->log_seen)
+		appendStringInfo(buf, "log " UINT64_FORMAT " %s " INT64_FORMAT "\n",
+						 state->log.size,
+						 medsync_hex(state->log.root, MEDSYNC_HASH_SIZE),
+						 state->log.first_seen);
+	else if (state->log_apart)
+		appendStringInfoString(buf, "log none\n");
 	appendStringInfoChar(buf, '\n');
 	appendBinaryStringInfo(buf, state->note, (int) state->note_len);
 }

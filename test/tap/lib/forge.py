@@ -26,6 +26,8 @@ Steps on a private export name the Nth record of a type as E5 or B0:
     set R OFFSET HEX     overwrite bytes of it
     append R HEX         lengthen it
     shorten R COUNT
+    splice R OFFSET COUNT HEX    other bytes in place of COUNT
+    manifest M OLD NEW   change a manifest's text, and what its entry announces
     drop R; copy R R; swap R R; type R CHAR
     field BLOCK NAME VALUE    height era previous_hash first_index entry_count
                               root sealer_xid sealed_at hash snapshot
@@ -373,6 +375,17 @@ def set_field(records, name, field, value):
     records[place][1] = write_block(block)
 
 
+def set_manifest(records, name, old, new):
+    record = records[place_of(records, name)]
+    text = record[1][8:]
+    changed = text.replace(old.encode(), new.encode(), 1)
+    assert text != changed
+    record[1] = record[1][:8] + changed
+    for other in records:
+        if other[0] == "E":
+            other[1] = other[1].replace(sha256(text), sha256(changed))
+
+
 def forge_entries(source, target, steps):
     records = read_records(source)
     digest, end = True, True
@@ -395,6 +408,9 @@ def forge_entries(source, target, steps):
             name, field, value = steps[:3]
             del steps[:3]
             set_field(records, name, field, value)
+        elif step == "manifest":
+            set_manifest(records, *steps[:3])
+            del steps[:3]
         else:
             place = place_of(records, steps.pop(0))
             record = records[place]
@@ -405,6 +421,10 @@ def forge_entries(source, target, steps):
                 record[1] = record[1][:offset] + value + record[1][offset + len(value):]
             elif step == "append":
                 record[1] += bytes.fromhex(steps.pop(0))
+            elif step == "splice":
+                offset, count, value = int(steps.pop(0)), int(steps.pop(0)), steps.pop(0)
+                record[1] = (record[1][:offset] + bytes.fromhex(value) +
+                             record[1][offset + count:])
             elif step == "shorten":
                 record[1] = record[1][: len(record[1]) - int(steps.pop(0))]
             elif step == "type":
