@@ -442,7 +442,6 @@ refused($node, $db, "SET ROLE pg_monitor; SELECT medsync.$_", '42501', "$_ by an
 # Copies of a database
 # ------------------------------------------------------------------
 
-my %given;
 my $log = "$dir/clinic.log";
 my $state = "$dir/clinic.state";
 $key = sql('SELECT medsync.verifier_key()');
