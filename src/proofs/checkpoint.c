@@ -218,7 +218,7 @@ load_signer(Signer *signer, bool create, SignProblem *problem)
 	}
 	if (!usable)
 	{
-		problem->detail = psprintf("The %s.", medsync_signer_text(&fault));
+		problem->detail = psprintf("The %s.", medsync_signer_text(false, &fault));
 		problem->hint = "Bring the file back from its backup, or set medsync.signer_key_file to its place; if the key is lost, call medsync.declare_era().";
 		return false;
 	}
@@ -242,7 +242,7 @@ load_signer(Signer *signer, bool create, SignProblem *problem)
 		return true;
 	}
 	fault.fault = MEDSYNC_KEY_FILE_ANOTHER;
-	problem->detail = psprintf("The %s.", medsync_signer_text(&fault));
+	problem->detail = psprintf("The %s.", medsync_signer_text(false, &fault));
 	problem->hint = "Bring the right file back, or call medsync.rotate_signer_key() to go on with the key that is there.";
 	wipe_signer(signer);
 	return false;
@@ -274,6 +274,19 @@ ledger_size(void)
 	return last ? last->first_index + last->entry_count : 0;
 }
 
+/* The same without the blocks that our own transaction has made. */
+static int64
+committed_size(void)
+{
+	MedsyncBlock *last;
+
+	PushCopiedSnapshot(GetLatestSnapshot());
+	GetActiveSnapshot()->curcid = FirstCommandId;
+	last = medsync_block_last(GetActiveSnapshot());
+	PopActiveSnapshot();
+	return last ? last->first_index + last->entry_count : 0;
+}
+
 /*
  * May this database sign under its origin?  What was signed last must be a
  * part of our log, and signed by this database or by the one that it was
@@ -298,7 +311,8 @@ may_sign(const char *origin, const MedsyncEra *era, MedsyncLastState *state,
 		return false;
 	}
 	size = ledger_size();
-	if (state->has_candidate && log_extends(&state->candidate, size) &&
+	if (state->has_candidate &&
+		log_extends(&state->candidate, committed_size()) &&
 		(!state->has_signed || state->candidate.size >= state->last.size))
 	{
 		/* its transaction committed, and could not say so */

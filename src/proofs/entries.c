@@ -201,6 +201,15 @@ put_entries_of_block(EntriesExport *export, const MedsyncBlock *block)
 }
 
 static void
+malformed_block(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+			 errmsg("a block of the ledger is malformed"),
+			 errhint("Run medsync.verify() to see what was changed.")));
+}
+
+static void
 put_block(EntriesExport *export, const MedsyncBlock *block)
 {
 	StringInfo	record = &export->record;
@@ -241,10 +250,7 @@ put_blocks(EntriesExport *export, int64 height)
 		MedsyncBlock block;
 
 		if (!medsync_block_read(tuple, RelationGetDescr(heap), &block))
-			ereport(ERROR,
-					(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
-					 errmsg("a block of the ledger is malformed"),
-					 errhint("Run medsync.verify() to see what was changed.")));
+			malformed_block();
 		put_block(export, &block);
 		MemoryContextSwitchTo(oldcontext);
 		MemoryContextReset(context);
@@ -305,6 +311,8 @@ put_all(EntriesExport *export, int64 from_size, bool unsealed,
 	medsync_walk_open(&export->walk, export->snapshot);
 	last = medsync_block_last(export->snapshot);
 	size = last ? last->first_index + last->entry_count : 0;
+	if (size < 0)
+		malformed_block();
 	if (from_size < 0 || from_size > size)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

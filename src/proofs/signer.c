@@ -100,12 +100,11 @@ path_of(bool next)
 		medsync_signer_path();
 }
 
-/* Say what is wrong with the key file, as an error message; palloc'd. */
+/* Say what is wrong with a key file, as an error message; palloc'd. */
 char *
-medsync_signer_text(const MedsyncKeyFileProblem *problem)
+medsync_signer_text(bool next, const MedsyncKeyFileProblem *problem)
 {
-	return medsync_key_file_text(&signer_key_kind, medsync_signer_path(),
-								 problem);
+	return medsync_key_file_text(&signer_key_kind, path_of(next), problem);
 }
 
 /* Read the key, or the one that a rotation has made.  Raises no error. */

@@ -39,7 +39,8 @@ typedef struct MedsyncLastState
 } MedsyncLastState;
 
 extern const char *medsync_signer_path(void);
-extern char *medsync_signer_text(const MedsyncKeyFileProblem *problem);
+extern char *medsync_signer_text(bool next,
+								 const MedsyncKeyFileProblem *problem);
 extern bool medsync_signer_read(bool next, MedsyncSigningKey *key,
 								MedsyncKeyFileProblem *problem);
 extern bool medsync_signer_try_create(void);

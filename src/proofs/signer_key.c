@@ -243,7 +243,7 @@ read_signer_key(bool next, MedsyncSigningKey *secret)
 	if (!medsync_signer_read(next, secret, &fault))
 		ereport(ERROR,
 				(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
-				 errmsg("%s", medsync_signer_text(&fault))));
+				 errmsg("%s", medsync_signer_text(next, &fault))));
 }
 
 /* Is this the key of a rotation that no note was signed by yet? */

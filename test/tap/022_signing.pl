@@ -22,6 +22,8 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+plan skip_all => 'python3 (3.9 or later) and an openssl with Ed25519 are not there' unless have_forgers();
+
 my $dir = own_directory();
 my $keys = "$dir/keys";
 my $signer = "$keys/signer.key";
@@ -229,7 +231,12 @@ is(join('|', last_of('clinic.example')), "$before[0]|$would", 'killed between si
 refused($node, $db, after_signing('SELECT 1/0') . 'BEGIN; SELECT medsync.seal(); COMMIT;', '22012', 'an error after the same signature');
 is(join('|', last_of('clinic.example')), "$before[0]|$would", 'an error after the same signature: a candidate');
 
-# more than the candidate had
+# and more than that, which would contain it
+sql($change);
+refused($node, $db, after_signing('SELECT 1/0') . 'BEGIN; SELECT medsync.seal(); COMMIT;', '22012', 'an error after a later signature');
+is(join('|', last_of('clinic.example')), "$before[0]|" . ($would + 1), 'an error after a later signature: a candidate');
+is_clean($node, $db, 'an error after a later signature: verify finds nothing');
+like(status('signer_key_file'), qr/^ok\|/, 'an error after a later signature: status');
 sql("$change; SELECT medsync.seal()");
 all_signed('after all that');
 is(sql('SELECT count(*) FROM medsync.checkpoint WHERE note IS NULL'), '0', 'each block is signed');
@@ -376,7 +383,7 @@ is(query($node, 'ward', 'SELECT medsync.verifier_key()') =~ s/.*\+//r, $key =~ s
 	pgbench_finish($_) foreach @run;
 	is($run[$_]{status}, 0, "sealing in both databases: run $_") or diag($run[$_]{err}) foreach 0, 1;
 	unlike($run[$_]{err}, qr/NOTICE|WARNING/, "sealing in both databases: run $_ said nothing") foreach 0, 1;
-	cmp_ok($_->{transactions}, '>', 20, 'sealing in both databases: often') foreach @run;
+	cmp_ok($_->{transactions}, '>', 5, 'sealing in both databases: often') foreach @run;
 }
 all_signed('sealing in both databases, here', $_) foreach $db, 'ward';
 is(query($node, $_, 'SELECT count(*) FROM medsync.checkpoint WHERE note IS NULL'), '0', "$_: each block is signed")
@@ -397,8 +404,10 @@ query($node, 'postgres', "ALTER DATABASE second SET medsync.origin = 'first.exam
 		$session->{stdin} .= "SELECT size FROM medsync.seal();\n\\echo sealed\n";
 		$session->{run}->pump_nb;
 	}
-	# both have seen that nothing was signed, and wait for the lock
-	sleep 1;
+	# nothing was signed yet, and both wait for the lock
+	wait_until('both seal', sub {
+			query($node, 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%medsync.seal()%' AND datname IN ('first', 'second')") eq '2' });
+	sleep 0.5;
 	close $lock;
 	$_->query_until(qr/sealed/, '') foreach values %session;
 	my @unsigned = grep { scalar(newest($_)) eq 'f' } sort keys %session;
@@ -523,6 +532,8 @@ sub signers_of
 	sql("SELECT medsync.export('$dir/rotated')");
 	sees_nothing("$name: by one", 'log', "$dir/rotated", '--key', $_) foreach @key;
 	all_signed($name);
+	is(sql("SELECT count(*) FROM medsync.verify(NULL, (SELECT max(size) - 1 FROM medsync.checkpoint))"), '0',
+		"$name: nor verify of the newest entries");
 	return;
 }
 
@@ -530,6 +541,9 @@ refused($node, 'postgres', 'CREATE EXTENSION medsync; SELECT medsync.rotate_sign
 new_ledger('unsigned');
 refused($node, 'unsigned', 'SELECT medsync.rotate_signer_key()', '55000', 'a rotation before anything was signed', hint => 1);
 
+put_file("$signer.next", 'garbage');
+refused($node, $db, 'SELECT medsync.rotate_signer_key()', 'MS001', 'a rotation with garbage for the next key', like => qr/signer\.key\.next"/);
+unlink "$signer.next";
 sql('BEGIN; SELECT medsync.rotate_signer_key(); ROLLBACK;');
 sql("$change; SELECT medsync.seal();");
 signers_of('a rotation that was rolled back', $key);

@@ -32,6 +32,7 @@
 #define TABLES_OF_LOCK		100 /* that one command names */
 #define OLDER_CHECKPOINTS	256 /* that are asked for what witnesses cosigned */
 #define COUNTS_OF_ENTRY		3	/* at most: what it made and ended, and a row */
+#define LEDGER_CORRUPTED	"MS004" /* SQLSTATE, see common/errors.h */
 #define MANIFESTS_SIZE_MAX	(512 * 1024 * 1024) /* bytes of all manifests */
 
 /* Of record L: id, time of creation, first index; then the size */
@@ -143,6 +144,18 @@ refuse_ledger(const MedsyncServerError *error)
 							 error->message);
 	medsync_cannot_check("the server cannot read its ledger: %s",
 						 error->message);
+}
+
+/* That its ledger is damaged is a finding, though not more can be read. */
+static void
+report_damage(LiveRun *run, const MedsyncServerError *error)
+{
+	if (strcmp(error->sqlstate, LEDGER_CORRUPTED) != 0)
+		refuse_ledger(error);
+	medsync_report_finding(MEDSYNC_ERROR, "entry_altered", MEDSYNC_NO_PLACE,
+						   NULL, NULL, "The server cannot read its ledger: %s.",
+						   error->message);
+	run->stream_malformed = true;
 }
 
 /* ---- manifests ---- */
@@ -333,7 +346,10 @@ read_ledger(LiveRun *run)
 	if (!medsync_server_query(run->live.server,
 							  "SELECT * FROM medsync._entries(0)", 1, true,
 							  take_record, run, &error))
-		refuse_ledger(&error);
+	{
+		report_damage(run, &error);
+		return;
+	}
 	if (!run->stream_malformed && !run->stream_ended)
 		medsync_cannot_check("the server sent only a part of its ledger");
 	medsync_stream_end(run->stream);

@@ -17,16 +17,17 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-  have_python signer_file put_file
+  have_forgers signer_file put_file
   keep_data bring_back_data
   outside found_outside sees sees_nothing cannot_see
 );
 
-# Is there what the tests' own forgers need?
-sub have_python
+# Is there what rewrite.py and forge.py need?
+sub have_forgers
 {
 	return eval {
-		IPC::Run::run([ 'python3', '-c', 'import sys; sys.exit(sys.version_info < (3, 9))' ], '&>', \my $void);
+		IPC::Run::run([ 'python3', '-c', 'import sys; sys.exit(sys.version_info < (3, 9))' ], '&>', \my $void)
+		  && IPC::Run::run([ 'openssl', 'genpkey', '-algorithm', 'ed25519' ], '&>', \my $none);
 	};
 }
 
