@@ -68,10 +68,10 @@ hash_leaf(const uint8 *salt, const StringInfo entry, uint8 *hash)
 	medsync_merkle_leaf_hash(leaf, sizeof(leaf), hash);
 }
 
-/* Sign a tree of these two leaves and prove the first. */
+/* Sign a tree of the announcement and the entry, and prove the latter. */
 static void
 put_receipt(StringInfo receipt, const MedsyncOpening *opening,
-			const uint8 *first, const uint8 *second)
+			const uint8 *announced, const uint8 *entry)
 {
 	MedsyncVerifierKey key;
 	StringInfoData extra;
@@ -83,13 +83,13 @@ put_receipt(StringInfo receipt, const MedsyncOpening *opening,
 	initStringInfo(&text);
 	initStringInfo(&note);
 	medsync_opening_write(&extra, opening);
-	medsync_merkle_node_hash(first, second, root);
+	medsync_merkle_node_hash(announced, entry, root);
 	receipt_maker_key(&key);
 	medsync_checkpoint_write(&text, key.name, 2, root);
 	appendStringInfo(&note, "%s\n", text.data);
 	medsync_note_sign(&note, text.data, text.len, &key, seed);
-	medsync_proof_write(receipt, extra.data, extra.len, 0,
-						(const uint8 (*)[MEDSYNC_HASH_SIZE]) second, 1,
+	medsync_proof_write(receipt, extra.data, extra.len, 1,
+						(const uint8 (*)[MEDSYNC_HASH_SIZE]) announced, 1,
 						note.data, note.len);
 	pfree(extra.data);
 	pfree(text.data);
@@ -106,8 +106,8 @@ receipt_maker_make(StringInfo receipt, const MedsyncOpening *opening)
 	MedsyncEntry ddl;
 	StringInfoData entry_bytes;
 	StringInfoData ddl_bytes;
-	uint8		first[MEDSYNC_HASH_SIZE];
-	uint8		second[MEDSYNC_HASH_SIZE] = {0};
+	uint8		announced[MEDSYNC_HASH_SIZE] = {0};
+	uint8		proved[MEDSYNC_HASH_SIZE];
 
 	if (!correct_entry(opening, &header, &entry) ||
 		(opening->has_manifest &&
@@ -116,20 +116,20 @@ receipt_maker_make(StringInfo receipt, const MedsyncOpening *opening)
 	initStringInfo(&entry_bytes);
 	initStringInfo(&ddl_bytes);
 	medsync_entry_encode(&entry_bytes, header.era_id, &header, &entry);
-	hash_leaf(opening->salt, &entry_bytes, first);
+	hash_leaf(opening->salt, &entry_bytes, proved);
 	corrected.entry = (uint8 *) entry_bytes.data;
 	corrected.entry_len = entry_bytes.len;
 	if (opening->has_manifest)
 	{
 		medsync_entry_encode(&ddl_bytes, ddl_header.era_id, &ddl_header, &ddl);
-		hash_leaf(opening->ddl_salt, &ddl_bytes, second);
+		hash_leaf(opening->ddl_salt, &ddl_bytes, announced);
 		corrected.ddl_entry = (uint8 *) ddl_bytes.data;
 		corrected.ddl_entry_len = ddl_bytes.len;
-		corrected.ddl_index = 1;
+		corrected.ddl_index = 0;
 		corrected.ddl_hash_count = 1;
-		corrected.ddl_hashes = first;
+		corrected.ddl_hashes = proved;
 	}
-	put_receipt(receipt, &corrected, first, second);
+	put_receipt(receipt, &corrected, announced, proved);
 	pfree(entry_bytes.data);
 	pfree(ddl_bytes.data);
 	return true;
