@@ -68,10 +68,10 @@ hash_leaf(const uint8 *salt, const StringInfo entry, uint8 *hash)
 	medsync_merkle_leaf_hash(leaf, sizeof(leaf), hash);
 }
 
-/* Sign a tree of the announcement and the entry, and prove the latter. */
+/* Sign a tree of two leaves and prove the entry's. */
 static void
 put_receipt(StringInfo receipt, const MedsyncOpening *opening,
-			const uint8 *announced, const uint8 *entry)
+			const uint8 *announced, const uint8 *entry, bool late)
 {
 	MedsyncVerifierKey key;
 	StringInfoData extra;
@@ -83,12 +83,13 @@ put_receipt(StringInfo receipt, const MedsyncOpening *opening,
 	initStringInfo(&text);
 	initStringInfo(&note);
 	medsync_opening_write(&extra, opening);
-	medsync_merkle_node_hash(announced, entry, root);
+	medsync_merkle_node_hash(late ? entry : announced, late ? announced : entry,
+							 root);
 	receipt_maker_key(&key);
 	medsync_checkpoint_write(&text, key.name, 2, root);
 	appendStringInfo(&note, "%s\n", text.data);
 	medsync_note_sign(&note, text.data, text.len, &key, seed);
-	medsync_proof_write(receipt, extra.data, extra.len, 1,
+	medsync_proof_write(receipt, extra.data, extra.len, late ? 0 : 1,
 						(const uint8 (*)[MEDSYNC_HASH_SIZE]) announced, 1,
 						note.data, note.len);
 	pfree(extra.data);
@@ -96,8 +97,8 @@ put_receipt(StringInfo receipt, const MedsyncOpening *opening,
 	pfree(note.data);
 }
 
-bool
-receipt_maker_make(StringInfo receipt, const MedsyncOpening *opening)
+static bool
+make(StringInfo receipt, const MedsyncOpening *opening, bool late)
 {
 	MedsyncOpening corrected = *opening;
 	MedsyncPackedHeader header;
@@ -125,12 +126,24 @@ receipt_maker_make(StringInfo receipt, const MedsyncOpening *opening)
 		hash_leaf(opening->ddl_salt, &ddl_bytes, announced);
 		corrected.ddl_entry = (uint8 *) ddl_bytes.data;
 		corrected.ddl_entry_len = ddl_bytes.len;
-		corrected.ddl_index = 0;
+		corrected.ddl_index = late ? 1 : 0;
 		corrected.ddl_hash_count = 1;
 		corrected.ddl_hashes = proved;
 	}
-	put_receipt(receipt, &corrected, announced, proved);
+	put_receipt(receipt, &corrected, announced, proved, late);
 	pfree(entry_bytes.data);
 	pfree(ddl_bytes.data);
 	return true;
+}
+
+bool
+receipt_maker_make(StringInfo receipt, const MedsyncOpening *opening)
+{
+	return make(receipt, opening, false);
+}
+
+bool
+receipt_maker_make_late(StringInfo receipt, const MedsyncOpening *opening)
+{
+	return make(receipt, opening, true);
 }

@@ -22,4 +22,8 @@ extern void receipt_maker_key(MedsyncVerifierKey *key);
 extern bool receipt_maker_make(StringInfo receipt,
 							   const MedsyncOpening *opening);
 
+/* The same, but the manifest is announced after the entry */
+extern bool receipt_maker_make_late(StringInfo receipt,
+									const MedsyncOpening *opening);
+
 #endif							/* MEDSYNC_RECEIPT_MAKER_H */

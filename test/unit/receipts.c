@@ -230,6 +230,13 @@ test_hostile_log(const MedsyncVerifierKey *key)
 	ok(strcmp(verdict(receipt.data, receipt.len, key, NULL), "malformed") == 0,
 	   "receipt: a manifest that is none");
 	free_example(&example);
+
+	make_example(&example, MEDSYNC_OP_INSERT, "app");
+	resetStringInfo(&receipt);
+	receipt_maker_make_late(&receipt, &example.opening);
+	ok(strcmp(verdict(receipt.data, receipt.len, key, NULL), "entry_altered") == 0,
+	   "receipt: a manifest that was announced later");
+	free_example(&example);
 	pfree(receipt.data);
 	pfree(detail.data);
 }
