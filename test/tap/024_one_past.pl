@@ -15,8 +15,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $keys = PostgreSQL::Test::Utils::tempdir('keys');
-my $out = PostgreSQL::Test::Utils::tempdir('out');
+my $keys = own_directory();
+my $out = own_directory();
 chmod 0755, $out;
 
 my $node = new_node('one', conf => "medsync.master_key_file = '$keys/master'\nmedsync.signer_key_file = '$keys/signer'\nwal_level = replica\nmax_wal_senders = 2\n");

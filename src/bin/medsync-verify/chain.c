@@ -35,6 +35,8 @@
 #include "chain.h"
 #include "sort.h"
 
+#define CLOCK_TOLERANCE	(INT64CONST(5) * 60 * 1000000)	/* five minutes */
+
 #define ERAS_MAX			16384
 #define SNAPSHOT_TEXT_MAX	(8 * 1024 * 1024)
 #define FIRST_XID			3	/* no transaction has a lower one */
@@ -585,6 +587,7 @@ medsync_chain_begin_block(MedsyncChain *chain, const uint8 *payload,
 		chain->first_sealer = chain->block.sealer_xid;
 	chain->last_xid = 0;
 	chain->rule_problem = NULL;
+	chain->time_went_back = false;
 	chain->have_group = false;
 	chain->have_previous = false;
 	chain->xid_count = 0;
@@ -762,6 +765,37 @@ begin_group(MedsyncChain *chain, int64 index, uint64 xid)
 				 "it had ended before the block below was made");
 }
 
+/*
+ * A transaction whose id comes after the last snapshot of its line began
+ * after that was taken, and so after the call before it had sealed.  An entry
+ * with an earlier time was made by a clock that was set back, or its time is
+ * not true.  Clocks are corrected by a little now and then.
+ */
+static void
+check_time(MedsyncChain *chain, int64 index, const MedsyncPackedHeader *header)
+{
+	const MedsyncLine *line;
+
+	if (chain->era == NULL || chain->time_went_back || chain->of_last_call)
+		return;
+	line = &chain->lines[chain->era->line];
+	if (line->calls < 2 || header->xid < line->last.xmax ||
+		header->flush_time >= line->before_sealed_at - CLOCK_TOLERANCE)
+		return;
+	chain->time_went_back = true;
+	chain->time_index = index;
+}
+
+static void
+report_time(const MedsyncChain *chain)
+{
+	if (chain->time_went_back)
+		medsync_report_finding(MEDSYNC_WARNING, "block_altered",
+							   medsync_chain_place(chain, chain->time_index),
+							   NULL, NULL,
+							   "An entry says a time before that of blocks which were made before it: the clock was set back, or the time is not true.");
+}
+
 /* The next entry of the block being read. */
 void
 medsync_chain_entry(MedsyncChain *chain, int64 index,
@@ -784,6 +818,7 @@ medsync_chain_entry(MedsyncChain *chain, int64 index,
 		note_order(chain, index,
 				   "the entry comes before the one that it follows");
 	group->entries++;
+	check_time(chain, index, header);
 	check_era_place(chain, index, entry);
 	check_pair(chain, index, entry);
 	note_rule(chain, index,
@@ -868,6 +903,8 @@ begin_call(MedsyncChain *chain, MedsyncLine *line)
 	free_set(&line->last);
 	line->last = block->xids;
 	line->last_sealer = block->sealer_xid;
+	line->before_sealed_at = line->last_sealed_at;
+	line->last_sealed_at = block->sealed_at;
 	line->calls++;
 }
 
@@ -907,6 +944,7 @@ medsync_chain_end_block(MedsyncChain *chain, bool entries_hold)
 	check_repeated(chain);
 	if (entries_hold)
 		report_problems(chain);
+	report_time(chain);
 	advance_line(chain, entries_hold);
 	chain->blocks++;
 	chain->last_height = block->height;

@@ -57,6 +57,8 @@ typedef struct MedsyncLine
 	uint64		calls;			/* of the sealer, which made blocks in it */
 	MedsyncXidSet last;			/* snapshot of the newest call */
 	uint64		last_sealer;
+	int64		last_sealed_at;
+	int64		before_sealed_at;	/* of the call before it */
 	uint64		before_sealer;	/* of the call before it */
 	MedsyncXidSet finished;		/* in the snapshot of any call so far */
 	MedsyncXidSet before;		/* in that of any but the newest */
@@ -123,6 +125,8 @@ typedef struct MedsyncChain
 	int64		order_index;
 	const char *rule_problem;
 	int64		rule_index;
+	bool		time_went_back;
+	int64		time_index;		/* the first entry that says so */
 	const char *foreign_problem;
 	int64		foreign_index;
 	uint64		foreign_xid;
