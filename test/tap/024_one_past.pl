@@ -149,6 +149,20 @@ SELECT count(*) FROM medsync.checkpoint WHERE (length(note) - length(replace(not
 SQL
 like(said($own, "BEGIN; SELECT medsync.declare_era('test', 'hospital.example/new'); SELECT medsync.export('$out/rolled'); ROLLBACK"),
 	qr/transaction that has changed who signs/, 'nothing is published under a name that may be rolled back');
+
+# Exports leave no gap, and do not write one file together.
+$own->safe_psql('clinic', "SELECT medsync.export('$out/own')");
+$own->safe_psql('clinic', "INSERT INTO patient SELECT g, 'x' FROM generate_series(100, 1100) g");
+$own->safe_psql('clinic', 'SELECT medsync.seal()');
+like(said($own, "SELECT medsync.export('$out/own', 768)"), qr/would have a gap/, 'a gap is refused');
+ok(!-e "$out/own/tile/entries/003.p", '... and nothing was written');
+like(said($own, "SELECT medsync.export('$out/own')"), qr/^\d+$/m, 'without one it goes on');
+ok(-e "$out/own/tile/entries/$_", "bundle $_ is there") foreach '000', '001', '002';
+my $busy = IPC::Run::start([ 'flock', "$out/entries.tmp", 'sleep', '3' ]);
+ok(wait_until('the lock is held', sub { -e "$out/entries.tmp" && system("flock -n '$out/entries.tmp' true") != 0 }), 'somebody writes the private export');
+like(said($own, "SELECT medsync.export_entries('$out/entries')"), qr/is being written/, '... and nobody else does');
+$busy->finish;
+like(said($own, "SELECT medsync.export_entries('$out/entries')"), qr/^\d+$/m, '... until it has ended');
 is_clean($own, 'clinic', 'clean');
 
 # Where no key can be made the ledger seals all the same.
