@@ -54,10 +54,10 @@
 
 #include "common/catalog.h"
 #include "common/errors.h"
+#include "ledger/history.h"
 #include "ledger/image.h"
 #include "ledger/order.h"
 #include "ledger/render.h"
-#include "ledger/history.h"
 #include "ledger/row.h"
 #include "ledger/track.h"
 

@@ -84,7 +84,10 @@ static struct
 
 /*---- GUC variables ----*/
 
-/* At most how often the sealing worker signs; an unsigned block is covered by the next signed one. */
+/*
+ * At most how often the sealing worker signs.  A block that it passes over is
+ * covered by the next one that is signed.
+ */
 static int	publish_interval = 60;
 
 /*
@@ -560,7 +563,7 @@ medsync_checkpoint_contradiction(uint64 *size)
 {
 	uint8		ledger_id[MEDSYNC_ID_SIZE];
 	TimestampTz created_at;
-	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
+	const MedsyncSignerKey *last = medsync_signer_current();
 	MedsyncLastState state;
 	MedsyncEra	era;
 	char	   *problem;
@@ -792,8 +795,7 @@ sealed_by_hand(const MedsyncBlock *last)
 {
 	if (medsync_checkpoint_note(last->height, SnapshotSelf) != NULL)
 	{
-		const MedsyncSignerKey *signer =
-			medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
+		const MedsyncSignerKey *signer = medsync_signer_current();
 
 		if (signer != NULL)
 			(void) confirm_signed(signer->key.name);

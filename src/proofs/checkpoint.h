@@ -56,6 +56,7 @@ extern void medsync_audit_init(void);
 
 extern List *medsync_signer_keys(Snapshot snapshot, int *malformed);
 extern const MedsyncSignerKey *medsync_signer_last(List *signers);
+extern const MedsyncSignerKey *medsync_signer_current(void);
 extern char *medsync_signer_default_origin(void);
 extern void medsync_signer_store(const MedsyncVerifierKey *key,
 								 uint64 announced_by);

@@ -160,6 +160,13 @@ medsync_file_put(MedsyncFile *file, const void *data, size_t len)
 	}
 }
 
+/* Make what was renamed in a directory durable. */
+static void
+sync_directory(const char *path)
+{
+	(void) fsync_fname_ext(path, true, false, ERROR);
+}
+
 /*
  * Give the file its name.  "durable" flushes it before and the directory
  * after; whoever writes many files flushes them all at once instead.
@@ -180,7 +187,7 @@ medsync_file_finish(MedsyncFile *file, bool durable)
 	if (durable)
 	{
 		get_parent_directory(file->path);
-		medsync_file_sync_directory(file->path);
+		sync_directory(file->path);
 	}
 	pfree(file->buffer);
 	pfree(file->temporary);
@@ -214,11 +221,4 @@ medsync_file_make_directory(const char *path, bool follow)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a directory", path)));
-}
-
-/* Make what was renamed in a directory durable. */
-void
-medsync_file_sync_directory(const char *path)
-{
-	(void) fsync_fname_ext(path, true, false, ERROR);
 }

@@ -25,6 +25,5 @@ extern void medsync_file_begin(MedsyncFile *file, const char *path);
 extern void medsync_file_put(MedsyncFile *file, const void *data, size_t len);
 extern void medsync_file_finish(MedsyncFile *file, bool durable);
 extern void medsync_file_make_directory(const char *path, bool follow);
-extern void medsync_file_sync_directory(const char *path);
 
 #endif							/* MEDSYNC_FILE_H */

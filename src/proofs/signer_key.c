@@ -140,6 +140,13 @@ medsync_signer_last(List *signers)
 	return signers == NIL ? NULL : llast(signers);
 }
 
+/* Who signs now, as it stands at this moment; NULL before the first note. */
+const MedsyncSignerKey *
+medsync_signer_current(void)
+{
+	return medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
+}
+
 /* Under which name a ledger that never signed does so. */
 char *
 medsync_signer_default_origin(void)
@@ -162,7 +169,7 @@ void
 medsync_signer_store(const MedsyncVerifierKey *key, uint64 announced_by)
 {
 	Relation	heap = medsync_open("_signer_key", RowExclusiveLock);
-	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
+	const MedsyncSignerKey *last = medsync_signer_current();
 	Datum		values[Natts_signer];
 	bool		isnull[Natts_signer] = {0};
 	StringInfoData text;
@@ -185,7 +192,7 @@ medsync_signer_store(const MedsyncVerifierKey *key, uint64 announced_by)
 Datum
 medsync_verifier_key(PG_FUNCTION_ARGS)
 {
-	const MedsyncSignerKey *last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
+	const MedsyncSignerKey *last = medsync_signer_current();
 	StringInfoData text;
 
 	if (last == NULL)
@@ -276,7 +283,7 @@ medsync_rotate_signer_key(PG_FUNCTION_ARGS)
 	StringInfoData text;
 
 	check_can_change_signer("medsync.rotate_signer_key()");
-	last = medsync_signer_last(medsync_signer_keys(SnapshotSelf, NULL));
+	last = medsync_signer_current();
 	if (last == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

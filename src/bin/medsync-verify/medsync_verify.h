@@ -113,7 +113,6 @@ extern void medsync_report_receipt(const char *json);	/* what a valid one says *
 extern int	medsync_report_end(void);	/* the exit status */
 pg_noreturn extern void medsync_cannot_check(const char *format,...) pg_attribute_printf(1, 2);
 extern void medsync_progress(const char *what, int64 done, int64 total);	/* total 0: unknown */
-extern void medsync_json_string(StringInfo buf, const char *text, size_t len);
 extern char *medsync_hex(const void *bytes, size_t len);
 extern char *medsync_number(uint64 value);
 

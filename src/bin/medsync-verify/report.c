@@ -152,8 +152,8 @@ append_json(StringInfo buf, const char *json)
 }
 
 /* Append a JSON string; bytes that are no UTF-8 become U+FFFD. */
-void
-medsync_json_string(StringInfo buf, const char *text, size_t len)
+static void
+json_string(StringInfo buf, const char *text, size_t len)
 {
 	size_t		i = 0;
 
@@ -280,7 +280,7 @@ json_member(StringInfo buf, const char *name, const char *text)
 		return;
 	}
 	cut = cut_text(text);
-	medsync_json_string(buf, cut, strlen(cut));
+	json_string(buf, cut, strlen(cut));
 	pfree(cut);
 }
 
@@ -422,7 +422,7 @@ medsync_report_signer(int64 index, const MedsyncVerifierKey *key)
 	{
 		appendStringInfo(&signers, "%s{\"entry_index\": " INT64_FORMAT ", \"key\": ",
 						 signers_shown > 0 ? ", " : "", index);
-		medsync_json_string(&signers, text.data, text.len);
+		json_string(&signers, text.data, text.len);
 		appendStringInfoChar(&signers, '}');
 	}
 	else
@@ -441,7 +441,7 @@ medsync_report_table(const char *name, int64 rows)
 	{
 		appendStringInfo(&tables, "%s\n    {\"relation\": ",
 						 tables_shown > 0 ? "," : "");
-		medsync_json_string(&tables, name, strlen(name));
+		json_string(&tables, name, strlen(name));
 		appendStringInfo(&tables, ", \"rows\": " INT64_FORMAT "}", rows);
 	}
 	else
