@@ -21,4 +21,9 @@
 /* the ledger's own records are damaged or contradict the catalog */
 #define ERRCODE_MEDSYNC_LEDGER_CORRUPTED	MAKE_SQLSTATE('M', 'S', '0', '0', '4')
 
+/* a ciphertext does not open; never says why */
+#define ERRCODE_MEDSYNC_DECRYPTION_FAILED	MAKE_SQLSTATE('M', 'S', '0', '0', '5')
+/* a signature that is demanded is missing or does not hold */
+#define ERRCODE_MEDSYNC_SIGNATURE_INVALID	MAKE_SQLSTATE('M', 'S', '0', '0', '6')
+
 #endif							/* MEDSYNC_ERRORS_H */

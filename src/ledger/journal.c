@@ -95,6 +95,8 @@ static struct
 	uint8		image_seed[MEDSYNC_IMAGE_SEED_SIZE];
 } buffer;
 
+static MedsyncActorSource actor_source = NULL;
+
 /* Called for each finished packed row */
 typedef void (*PackedRowSink) (void *arg, uint64 xid, uint64 ordinal,
 							   StringInfo body);
@@ -526,7 +528,14 @@ medsync_journal_image_seed(void)
 	return buffer.image_seed;
 }
 
-/* Put an entry into the ledger.  Fills in its ordinal, times and roles. */
+/* A later room knows who acts. */
+void
+medsync_journal_set_actor_source(MedsyncActorSource source)
+{
+	actor_source = source;
+}
+
+/* Put an entry into the ledger.  Fills in its ordinal, times, roles and person. */
 void
 medsync_journal_add(MedsyncEntry *entry)
 {
@@ -544,6 +553,8 @@ medsync_journal_add(MedsyncEntry *entry)
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ||
 		IsLogicalWorker())
 		entry->fields |= MEDSYNC_HAS_REPLICA;
+	if (actor_source != NULL && actor_source(entry->person))
+		entry->fields |= MEDSYNC_HAS_PERSON;
 
 	head.image_len = 0;
 	if (entry->fields & MEDSYNC_HAS_IMAGE)

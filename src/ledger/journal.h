@@ -29,6 +29,10 @@ typedef struct MedsyncPackedRow
 	int			len;
 } MedsyncPackedRow;
 
+/* Who acts: fills in the person's id, or returns false for nobody.  A later room's. */
+typedef bool (*MedsyncActorSource) (uint8 *person);
+extern void medsync_journal_set_actor_source(MedsyncActorSource source);
+
 extern uint64 medsync_journal_next_ordinal(void);
 extern void medsync_journal_add(MedsyncEntry *entry);
 extern void medsync_journal_add_ddl(uint32 table, uint32 manifest,

@@ -69,6 +69,9 @@ extern const MedsyncSubjectKey *medsync_vault_subject_key(MedsyncSubjectKind kin
 extern const MedsyncHmacKey *medsync_vault_image_key(const MedsyncSubjectKey *key);
 extern void medsync_vault_label_key(const MedsyncSubjectKey *key, MedsyncHmacKey *label);
 
+/* K_record: wraps the data keys of a patient's records */
+extern void medsync_vault_record_key(const MedsyncSubjectKey *key, uint8 *record_key);
+
 /* A key for a ledger-wide use, derived from the root secret: info "medsync <use> v1".  Errors if unavailable. */
 extern void medsync_vault_root_key(const char *use, uint8 *key);
 
