@@ -437,12 +437,12 @@ signature_to_der(const uint8 *signature, uint8 *der)
 	{
 		(void) ECDSA_SIG_set0(numbers, r, s);
 		r = s = NULL;
-		len = Max(i2d_ECDSA_SIG(numbers, &der), 0);
+		len = i2d_ECDSA_SIG(numbers, &der);
 	}
 	BN_free(r);
 	BN_free(s);
 	ECDSA_SIG_free(numbers);
-	return len;
+	return len > 0 ? len : 0;
 }
 
 /*
