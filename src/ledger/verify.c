@@ -483,7 +483,12 @@ check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 	else if (entry->operation == MEDSYNC_OP_SIGNER && later_part != NULL)
 		later_part->entry(verifier, item);
 	if (entry->table != 0)
+	{
 		table = medsync_verify_table(verifier, entry->table);
+		if (!table->written_here)
+			table->written_here = medsync_era_same_line(item->xact->era,
+														&verifier->here);
+	}
 	if (table == NULL || !table->in_scope || !verifier->keys_open)
 		return;
 	if (!verifier->light)

@@ -30,6 +30,7 @@ typedef struct VerifiedTable
 	char	   *name;			/* as findings show it */
 	MedsyncManifest *manifest;	/* the newest announced, if its text holds */
 	bool		live_read;		/* its live rows are in the balance */
+	bool		written_here;	/* this database made an entry of it */
 } VerifiedTable;
 
 /* One run of verify */
@@ -43,6 +44,7 @@ typedef struct Verifier
 	bool		keys_open;		/* the root secret can be read */
 	uint8		ledger_id[MEDSYNC_ID_SIZE];
 	TimestampTz ledger_created_at;
+	MedsyncEra	here;			/* this database's */
 	MedsyncHmacKey seed_key;
 	bool		scoped;			/* a relation was named */
 	int64		since;			/* entries below were verified before */
