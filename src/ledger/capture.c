@@ -142,32 +142,13 @@ release_plan(CapturePlan *cached)
 	cached->busy = false;
 }
 
-/* The manifest of the root partitioned table that a table is a part of. */
-static MedsyncManifest *
-root_manifest(MedsyncManifest *manifest)
-{
-	while (manifest->parent != 0)
-	{
-		MedsyncTable *table = medsync_table_by_number(manifest->parent);
-
-		manifest = table ? medsync_manifest_load(table->number,
-												 table->manifest_version) : NULL;
-		if (manifest == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
-					 errmsg("a table manifest of the ledger is missing"),
-					 errhint("Run medsync.verify() to see what was changed.")));
-	}
-	return manifest;
-}
-
 /* Keep the manifests that the signatures of a relation's rows are read by. */
 static void
 keep_signing_manifests(CapturePlan *cached, MedsyncManifest *manifest,
 					   MemoryContext context)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
-	MedsyncManifest *root = root_manifest(manifest);
+	MedsyncManifest *root = medsync_manifest_root(manifest);
 	char	   *content = medsync_manifest_write(manifest);
 
 	cached->manifest = medsync_manifest_parse(content);
