@@ -7,10 +7,9 @@
  * verify() asks again.  What is signed, and which column holds what, the
  * ledger knows (ledger/signing.c); here are the keys of persons.
  *
- * Stores nothing: what held goes into the ledger entry.  Capture reads keys,
- * persons and licences through the session's caches, which fall when they
- * change; once a statement it looks whether they have.  verify() reads the
- * keys itself.  No locks but AccessShareLocks; works on a standby.
+ * Stores nothing: what held goes into the ledger entry.  Capture looks keys
+ * and persons up as keys.c remembers them, which hears of changes once a
+ * statement; verify() reads the keys itself.  No locks but AccessShareLocks; works on a standby.
  *
  * A revocation ends no statement that runs.  So that a statement which began
  * before the revocation could be seen is no false alarm, verify() takes a
@@ -24,19 +23,15 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/json.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-
-#include "compat.h"
 
 #include "common/catalog.h"
 #include "common/json_text.h"
@@ -296,23 +291,6 @@ forget_note(Datum arg, Oid relid)
  * For capture
  */
 
-/*
- * Once a command, learn of what others have committed.  A cached plan in an
- * open transaction takes no lock that would tell us.
- */
-static void
-accept_changes(CommandId command)
-{
-	static LocalTransactionId last_xact = InvalidLocalTransactionId;
-	static CommandId last_command = InvalidCommandId;
-
-	if (last_xact == MEDSYNC_LOCAL_XID && last_command == command)
-		return;
-	last_xact = MEDSYNC_LOCAL_XID;
-	last_command = command;
-	AcceptInvalidationMessages();
-}
-
 /* Check the signature of a row that is to be stored; see capture.h. */
 static const char *
 check_row(MedsyncSignedRow *row)
@@ -324,7 +302,6 @@ check_row(MedsyncSignedRow *row)
 
 	if (!signature->complete)
 		return "Its signer or its signature is missing.";
-	accept_changes(row->command);
 	key = medsync_person_key_find(signature->signer);
 	if ((problem = judge_key(key)) != NULL ||
 		(row->now && (problem = judge_validity(key, at, 0)) != NULL) ||
