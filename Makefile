@@ -19,7 +19,7 @@ PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/sig
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
 	src/proofs/submit.o src/proofs/openings.o src/proofs/audit.o
 IDENTITY = src/identity/people.o src/identity/keys.o src/identity/actor.o \
-	src/identity/notice.o
+	src/identity/sign_in.o src/identity/notice.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS) $(IDENTITY)
