@@ -562,9 +562,8 @@ def keys():
     yield "public-x25519", public(made["x25519 public"])
     yield "private-x25519", b"s" + made["x25519 private"]
     # RFC 5915 lets the public key be left out
-    short = made["p-256 private"][:36 + 32]
-    yield "private-p-256-short", b"s" + short.replace(short[:2], b"\x30\x41", 1).replace(
-        b"\x04\x6d\x30\x6b", b"\x04\x27\x30\x25", 1)
+    short = made["p-256 private"][3:36 + 32].replace(b"\x04\x6d\x30\x6b", b"\x04\x27\x30\x25", 1)
+    yield "private-p-256-short", b"s\x30\x41" + short
     yield "public-explicit", public(made["p-256 explicit"])
     yield "public-p-384", public(made["p-384 public"])
     yield "public-small-order", public(made["ed25519 public"][:12] + b"\x01" + bytes(31), bytes(64))
