@@ -7,7 +7,7 @@ COMMON = src/common/wire.o src/common/json_text.o src/common/calendar.o \
 	src/common/catalog.o
 VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/master_key.o src/vault/subject_key.o
 LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
-	src/ledger/manifest_text.o src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
+	src/ledger/manifest_text.o src/ledger/signing.o src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
 	src/ledger/track.o src/ledger/guard.o src/ledger/walk.o \
 	src/ledger/order.o src/ledger/balance.o src/ledger/sealer.o src/ledger/worker.o src/ledger/verify.o src/ledger/verify_live.o \
@@ -33,7 +33,8 @@ VERIFY = $(VERIFY_DIR)/medsync-verify
 VERIFY_SHARED = src/common/wire.c src/common/json_text.c \
 	src/common/calendar.c src/vault/crypto.c src/ledger/canonical.c \
 	src/ledger/canonical_json.c src/ledger/commitment.c src/ledger/entry.c \
-	src/ledger/merkle.c src/ledger/manifest_text.c src/proofs/note.c \
+	src/ledger/merkle.c src/ledger/manifest_text.c \
+	src/ledger/signing.c src/proofs/note.c \
 	src/proofs/opening.c
 VERIFY_SHARED_OBJS = $(patsubst %.c,$(VERIFY_DIR)/shared_%.o,$(notdir $(VERIFY_SHARED)))
 VERIFY_OBJS = $(addprefix $(VERIFY_DIR)/, main.o input.o report.o state.o checkpoint.o \

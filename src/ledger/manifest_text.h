@@ -33,6 +33,9 @@ typedef struct MedsyncManifest
 	int			next_column;	/* the number that a new column gets */
 	int			key_count;
 	int		   *key;			/* column numbers of the primary key */
+	int			signer;			/* column numbers; 0: no signature is demanded */
+	int			signature;
+	int			on_behalf_of;	/* 0: there is none */
 	int			column_count;
 	MedsyncColumn *columns;		/* ascending number; dropped ones are gone */
 } MedsyncManifest;
