@@ -136,7 +136,7 @@ medsync_key_row_read(const void *row, size_t len,
 					 const MedsyncManifest *manifest, MedsyncKeyRow *key)
 {
 	MedsyncReader reader;
-	uint64		last = 0;
+	int			place = 0;
 	int			seen = 0;
 
 	memset(key, 0, sizeof(*key));
@@ -146,15 +146,16 @@ medsync_key_row_read(const void *row, size_t len,
 	while (!reader.failed && MEDSYNC_WIRE_LEFT(&reader) > 0)
 	{
 		uint64		number = medsync_wire_get_varint(&reader);
-		const MedsyncColumn *column;
 
-		if (number <= last || number > PG_INT32_MAX)
+		/* numbers ascend, and none comes twice */
+		while (place < manifest->column_count &&
+			   (uint64) manifest->columns[place].number < number)
+			place++;
+		if (place == manifest->column_count ||
+			(uint64) manifest->columns[place].number != number ||
+			manifest->columns[place].excluded)
 			return false;
-		last = number;
-		column = medsync_manifest_column_number(manifest, (int) number);
-		if (column == NULL || column->excluded)
-			return false;
-		seen |= get_column(&reader, column->name, key);
+		seen |= get_column(&reader, manifest->columns[place++].name, key);
 	}
 	return !reader.failed && seen == SEEN_ALL &&
 		key->algorithm != MEDSYNC_ALGORITHM_NONE;

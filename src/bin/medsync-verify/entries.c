@@ -586,6 +586,10 @@ check_entry(MedsyncStream *stream, MedsyncStreamEntry *item)
 		check_era_entry(stream, item);
 	else if (entry->operation == MEDSYNC_OP_SIGNER)
 		check_signer(stream, item);
+	else if (medsync_rules_lacks_signature(&stream->chain.rules, entry))
+		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
+							   entry_place(stream, item), NULL, NULL,
+							   "The entry has no signature, and its table demands one.");
 	if (stream->callbacks.entry != NULL)
 		stream->callbacks.entry(stream->callbacks.arg, item);
 }
