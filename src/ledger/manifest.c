@@ -267,6 +267,29 @@ medsync_manifest_refresh(MedsyncManifest *manifest, Relation rel)
 	}
 }
 
+/* The number of the column that has the name of one of another table. */
+static int
+same_column(const MedsyncManifest *manifest, const MedsyncManifest *other,
+			int number)
+{
+	const MedsyncColumn *theirs = medsync_manifest_column_number(other, number);
+	const MedsyncColumn *ours = theirs ?
+		medsync_manifest_column(manifest, theirs->name) : NULL;
+
+	return ours ? ours->number : 0;
+}
+
+/* A partition demands the signatures that its parent demands. */
+void
+medsync_manifest_copy_demand(MedsyncManifest *manifest,
+							 const MedsyncManifest *parent)
+{
+	manifest->signer = same_column(manifest, parent, parent->signer);
+	manifest->signature = same_column(manifest, parent, parent->signature);
+	manifest->on_behalf_of = same_column(manifest, parent,
+										 parent->on_behalf_of);
+}
+
 /* Read a row of _table; NULL when it makes no sense. */
 static MedsyncTable *
 table_from_tuple(HeapTuple tuple, TupleDesc desc)

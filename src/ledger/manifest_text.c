@@ -349,11 +349,12 @@ is_recorded(const MedsyncManifest *manifest, int number)
 }
 
 /*
- * A demanded signature is in columns of its own, which are recorded; it is
- * left out of what is signed, so it is no part of the key.
+ * A demanded signature is in columns of its own, which are recorded.  What is
+ * signed names one row: there is a key, and the signature, which is left out
+ * of what is signed, is no part of it.
  */
-static bool
-signature_holds(const MedsyncManifest *manifest)
+bool
+medsync_manifest_demand_holds(const MedsyncManifest *manifest)
 {
 	if (manifest->signer == 0)
 		return manifest->signature == 0 && manifest->on_behalf_of == 0;
@@ -390,7 +391,7 @@ numbers_hold(const MedsyncManifest *manifest)
 	for (i = 0; i < manifest->key_count; i++)
 		if (manifest->key[i] < 1 || manifest->key[i] >= manifest->next_column)
 			return false;
-	return signature_holds(manifest);
+	return medsync_manifest_demand_holds(manifest);
 }
 
 /* Is the text just what the writer makes of the manifest? */

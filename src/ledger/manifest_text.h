@@ -48,6 +48,7 @@ extern const MedsyncColumn *medsync_manifest_column(const MedsyncManifest *manif
 													const char *name);
 extern const MedsyncColumn *medsync_manifest_column_number(const MedsyncManifest *manifest,
 														   int number);
+extern bool medsync_manifest_demand_holds(const MedsyncManifest *manifest);
 extern bool medsync_manifest_is_key(const MedsyncManifest *manifest,
 									int number);
 

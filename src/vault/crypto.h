@@ -69,4 +69,7 @@ extern bool medsync_ed25519_verify(const uint8 *public_key, const void *message,
 extern void medsync_random(void *out, size_t len);
 extern void medsync_cleanse(void *data, size_t len);
 
+/* OpenSSL is unusable */
+extern void medsync_crypto_fail(void) pg_attribute_noreturn();
+
 #endif							/* MEDSYNC_CRYPTO_H */
