@@ -15,7 +15,7 @@ LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o s
 	src/ledger/render.o src/ledger/history.o src/ledger/status.o
 PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/signer_key.o \
 	src/proofs/checkpoint.o src/proofs/proofs.o src/proofs/file.o \
-	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
+	src/proofs/export.o src/proofs/entries.o src/proofs/key_row.o src/proofs/opening.o \
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
 	src/proofs/submit.o src/proofs/openings.o src/proofs/audit.o
 
@@ -37,10 +37,10 @@ VERIFY_SHARED = src/common/wire.c src/common/json_text.c \
 	src/ledger/canonical_json.c src/ledger/commitment.c src/ledger/entry.c \
 	src/ledger/merkle.c src/ledger/manifest_text.c \
 	src/ledger/signing.c src/proofs/note.c \
-	src/proofs/opening.c
+	src/proofs/key_row.c src/proofs/opening.c
 VERIFY_SHARED_OBJS = $(patsubst %.c,$(VERIFY_DIR)/shared_%.o,$(notdir $(VERIFY_SHARED)))
 VERIFY_OBJS = $(addprefix $(VERIFY_DIR)/, main.o input.o report.o state.o checkpoint.o \
-	log.o chain.o rules.o sort.o entries.o receipt.o live.o live_table.o row_balance.o \
+	log.o chain.o rules.o sort.o entries.o receipt.o live.o live_table.o live_signatures.o row_balance.o \
 	server.o type_tree.o text_codec.o text_time.o) $(VERIFY_SHARED_OBJS)
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))

@@ -372,9 +372,12 @@ proved_manifest(Check *check, const MedsyncManifestOpening *opening,
 		return NULL;
 	}
 	manifest = medsync_manifest_read(opening->content, opening->content_len);
-	if (manifest == NULL)
-		refuse(check, "malformed", "The manifest is malformed.");
-	return manifest;
+	if (manifest != NULL && manifest->table == table &&
+		manifest->version == ddl.manifest)
+		return manifest;
+	medsync_manifest_free(manifest);
+	refuse(check, "malformed", "The manifest is malformed.");
+	return NULL;
 }
 
 static bool

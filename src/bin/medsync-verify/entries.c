@@ -165,6 +165,12 @@ medsync_stream_table_name(MedsyncStream *stream, uint32 number)
 		psprintf("table number %u", number);
 }
 
+const uint8 *
+medsync_stream_ledger_id(const MedsyncStream *stream)
+{
+	return stream->chain.ledger_id;
+}
+
 static MedsyncPlace
 entry_place(MedsyncStream *stream, const MedsyncStreamEntry *item)
 {
