@@ -18,13 +18,15 @@ PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/sig
 	src/proofs/export.o src/proofs/entries.o src/proofs/key_row.o src/proofs/opening.o \
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
 	src/proofs/submit.o src/proofs/openings.o src/proofs/audit.o
+IDENTITY = src/identity/people.o src/identity/keys.o src/identity/actor.o \
+	src/identity/notice.o
 
 MODULE_big = medsync
-OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
+OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS) $(IDENTITY)
 
 # The install script is the rooms' parts in this order.
 SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql \
-	src/proofs/proofs.sql src/proofs/witness.sql
+	src/proofs/proofs.sql src/proofs/witness.sql src/identity/identity.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 # The offline verifier: a program of its own, and files that it shares with

@@ -12,6 +12,7 @@
 #include "utils/guc.h"
 
 #include "common/catalog.h"
+#include "identity/identity.h"
 #include "ledger/ledger.h"
 #include "proofs/checkpoint.h"
 #include "vault/vault.h"
@@ -27,5 +28,6 @@ _PG_init(void)
 	medsync_vault_init();
 	medsync_ledger_init();
 	medsync_proofs_init();
+	medsync_identity_init();
 	MarkGUCPrefixReserved("medsync");
 }
