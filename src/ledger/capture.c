@@ -142,32 +142,13 @@ release_plan(CapturePlan *cached)
 	cached->busy = false;
 }
 
-/* The manifest of the root partitioned table that a table is a part of. */
-static MedsyncManifest *
-root_manifest(MedsyncManifest *manifest)
-{
-	while (manifest->parent != 0)
-	{
-		MedsyncTable *table = medsync_table_by_number(manifest->parent);
-
-		manifest = table ? medsync_manifest_load(table->number,
-												 table->manifest_version) : NULL;
-		if (manifest == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
-					 errmsg("a table manifest of the ledger is missing"),
-					 errhint("Run medsync.verify() to see what was changed.")));
-	}
-	return manifest;
-}
-
 /* Keep the manifests that the signatures of a relation's rows are read by. */
 static void
 keep_signing_manifests(CapturePlan *cached, MedsyncManifest *manifest,
 					   MemoryContext context)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
-	MedsyncManifest *root = root_manifest(manifest);
+	MedsyncManifest *root = medsync_manifest_root(manifest);
 	char	   *content = medsync_manifest_write(manifest);
 
 	cached->manifest = medsync_manifest_parse(content);
@@ -277,7 +258,7 @@ find_subject_key(const CapturePlan *cached, EncodedRow *row)
  */
 static const char *
 check_signature(const CapturePlan *cached, const MedsyncSink *row, bool now,
-				CommandId command, RowSigned *held)
+				RowSigned *held)
 {
 	MedsyncRowSignature signature;
 	MedsyncSignedRow checked;
@@ -294,7 +275,6 @@ check_signature(const CapturePlan *cached, const MedsyncSink *row, bool now,
 	checked.message = message.data;
 	checked.message_len = message.len;
 	checked.now = now;
-	checked.command = command;
 	checked.detail_len = 0;
 	problem = signature_check(&checked);
 	pfree(message.data);
@@ -313,8 +293,8 @@ check_signature(const CapturePlan *cached, const MedsyncSink *row, bool now,
  */
 static void
 require_signature(const CapturePlan *cached, Relation rel,
-				  MedsyncOperation operation, CommandId command,
-				  const EncodedRow *old_row, EncodedRow *new_row)
+				  MedsyncOperation operation, const EncodedRow *old_row,
+				  EncodedRow *new_row)
 {
 	bool		now = operation != MEDSYNC_OP_BASELINE;
 	const char *problem;
@@ -326,8 +306,7 @@ require_signature(const CapturePlan *cached, Relation rel,
 			   MEDSYNC_HASH_SIZE) == 0)
 		now = false;
 	new_row->signed_by = palloc(sizeof(RowSigned));
-	problem = check_signature(cached, &new_row->row, now, command,
-							  new_row->signed_by);
+	problem = check_signature(cached, &new_row->row, now, new_row->signed_by);
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_MEDSYNC_SIGNATURE_INVALID),
@@ -530,7 +509,7 @@ medsync_capture(PG_FUNCTION_ARGS)
 		command = HeapTupleHeaderGetCmin(trigdata->tg_trigtuple->t_data);
 		encode_row(cached, &new_row, keeps_bytes(cached));
 		require_signature(cached, trigdata->tg_relation, MEDSYNC_OP_INSERT,
-						  command, NULL, &new_row);
+						  NULL, &new_row);
 		record_entry(cached, MEDSYNC_OP_INSERT, command, NULL, &new_row);
 	}
 	else if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
@@ -542,7 +521,7 @@ medsync_capture(PG_FUNCTION_ARGS)
 		command = HeapTupleHeaderGetCmin(trigdata->tg_newtuple->t_data);
 		encode_row(cached, &new_row, keeps_bytes(cached));
 		require_signature(cached, trigdata->tg_relation, MEDSYNC_OP_UPDATE,
-						  command, &old_row, &new_row);
+						  &old_row, &new_row);
 		record_update(cached, command, &old_row, &new_row);
 	}
 	else
@@ -597,7 +576,7 @@ medsync_capture_all_rows(Relation rel, MedsyncOperation operation,
 		else
 		{
 			encode_row(cached, &row, keeps_bytes(cached));
-			require_signature(cached, rel, operation, command, NULL, &row);
+			require_signature(cached, rel, operation, NULL, &row);
 			record_entry(cached, operation, command, NULL, &row);
 		}
 		MemoryContextSwitchTo(context);
@@ -634,7 +613,6 @@ medsync_capture_count_unsigned(Relation rel)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	CommandId	command = GetCurrentCommandId(false);
 	MemoryContext row_context = AllocSetContextCreate(context,
 													  "medsync one row",
 													  ALLOCSET_DEFAULT_SIZES);
@@ -655,7 +633,7 @@ medsync_capture_count_unsigned(Relation rel)
 		initStringInfo(&row.row.buf);
 		row.row.hash = NULL;
 		medsync_row_encode(&row.row, cached->plan, row.values, row.isnull);
-		if (check_signature(cached, &row.row, false, command, &held) != NULL)
+		if (check_signature(cached, &row.row, false, &held) != NULL)
 			count++;
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(row_context);

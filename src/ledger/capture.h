@@ -20,7 +20,6 @@ typedef struct MedsyncSignedRow
 	const void *message;		/* what it must be over */
 	size_t		message_len;
 	bool		now;			/* the signer's key must be valid now, not only fit */
-	CommandId	command;
 
 	/* filled in: what held, where it must be valid now */
 	uint8		detail[MEDSYNC_DETAIL_MAX];

@@ -118,6 +118,31 @@ medsync_manifest_load(uint32 table, uint32 version)
 	return content ? medsync_manifest_parse(content) : NULL;
 }
 
+/*
+ * The newest manifest of the root partitioned table, or the manifest itself
+ * if it is no partition's.
+ */
+MedsyncManifest *
+medsync_manifest_root(MedsyncManifest *manifest)
+{
+	while (manifest->parent != 0)
+	{
+		MedsyncTable *table = medsync_table_by_number(manifest->parent);
+		MedsyncManifest *parent = table ?
+			medsync_manifest_load(table->number, table->manifest_version) : NULL;
+
+		/* a parent's number is always below its partitions' */
+		if (parent == NULL || parent->table >= manifest->table)
+			ereport(ERROR,
+					(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+					 errmsg("the manifest of the partitioned table of \"%s\" is missing",
+							manifest->table_name),
+					 errhint("Run medsync.verify() to see what was changed.")));
+		manifest = parent;
+	}
+	return manifest;
+}
+
 /* Write or rewrite the _table row of a manifest. */
 static void
 store_table_row(const MedsyncManifest *manifest)

@@ -28,6 +28,7 @@ typedef struct MedsyncTable
 extern MedsyncManifest *medsync_manifest_parse(const char *content);
 extern char *medsync_manifest_content(uint32 table, uint32 version);
 extern MedsyncManifest *medsync_manifest_load(uint32 table, uint32 version);
+extern MedsyncManifest *medsync_manifest_root(MedsyncManifest *manifest);
 extern void medsync_manifest_store(MedsyncManifest *manifest);
 extern void medsync_manifest_refresh(MedsyncManifest *manifest, Relation rel);
 extern void medsync_manifest_copy_demand(MedsyncManifest *manifest,

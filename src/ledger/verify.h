@@ -131,7 +131,7 @@ typedef struct FindingPlace
 
 extern void medsync_verify_register(const MedsyncVerifyPart *part);
 extern void medsync_verify_set_signature_check(MedsyncVerifySignature check);
-extern const char *medsync_verify_signature(Verifier *verifier,
+extern const char *medsync_verify_signed_row(Verifier *verifier,
 											const MedsyncManifest *manifest,
 											const MedsyncEntry *entry,
 											const StringInfo row);

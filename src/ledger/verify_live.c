@@ -214,7 +214,7 @@ check_live_signature(Verifier *verifier, const MedsyncManifest *manifest,
 
 	initStringInfo(&sink.buf);
 	medsync_row_encode(&sink, row->plan, row->values, row->isnull);
-	problem = medsync_verify_signature(verifier, manifest, NULL, &sink.buf);
+	problem = medsync_verify_signed_row(verifier, manifest, NULL, &sink.buf);
 	if (problem == NULL)
 		return;
 	if (place.row_key == NULL)
