@@ -750,9 +750,10 @@ report_signature(void *arg, uint32 number, MedsyncRowId row, int64 index,
 	LiveRun    *run = arg;
 	LiveTable  *table = find_table(run, number);
 	MedsyncPlace place = MEDSYNC_NO_PLACE;
-	char	   *row_key = medsync_live_row_key(&run->live, table, row);
+	char	   *row_key = table != NULL && table->read ?
+	medsync_live_row_key(&run->live, table, row) : NULL;
 
-	place.relation = table->name;
+	place.relation = medsync_stream_table_name(run->stream, number);
 	place.row_key = row_key;
 	place.index = index;
 	place.block = block;

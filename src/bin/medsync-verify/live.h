@@ -43,7 +43,7 @@ typedef struct LiveTable
 
 typedef struct LiveSignatures LiveSignatures;
 
-/* Called for each row whose signature is not right */
+/* Called for each row whose signature is not right; it need not live */
 typedef void (*LiveBadSignature) (void *arg, uint32 table, MedsyncRowId row,
 								  int64 index, int64 block,
 								  const char *problem);

@@ -6,8 +6,8 @@
  * Where a table demands signatures every live row must have one that holds,
  * by a key in medsync.person_key.  Those keys are the live rows of that
  * table, which this run compares with the ledger like any other's: a forged
- * one is found there.  If entries with a signature made the row they must name
- * that one, and the key must have been valid when they were made.
+ * one is found there.  Entries with a signature must name the one that the row
+ * has, if it is still there, and a key that was valid when they were made.
  *
  * Entries come before the rows that they made.  Both are written to temporary
  * files, split by commitment, and matched when all have come, so that memory
@@ -41,7 +41,7 @@ typedef enum Problem
 
 static const char *const problem_texts[] = {
 	[NOT_SIGNED] = "The row is not signed, and its table demands it.",
-	[KEY_UNKNOWN] = "The key that signed the row is not in medsync.person_key.",
+	[KEY_UNKNOWN] = "The signer's key is not in medsync.person_key.",
 	[WRONG_SIGNATURE] = "The row's signature is wrong.",
 	[OTHER_SIGNATURE] = "The row's signature is not the one that its entry names.",
 	[KEY_NOT_VALID] = "The signer's key was not valid when the row was entered."
@@ -321,22 +321,6 @@ medsync_live_signed_row(LiveSignatures *signatures, const LiveTable *table,
 
 /* ---- rows and the entries that made them ---- */
 
-/* What an entry says of a row, against the row and its key. */
-static Problem
-check_entry(LiveSignatures *signatures, const SignedRow *entry,
-			const SignedRow *live)
-{
-	const LiveKey *key = find_key(signatures, live->signer);
-
-	if (memcmp(entry->signer, live->signer, MEDSYNC_ID_SIZE) != 0 ||
-		memcmp(entry->digest, live->digest, MEDSYNC_HASH_SIZE) != 0)
-		return OTHER_SIGNATURE;
-	if (entry->must_be_valid && key != NULL &&
-		!medsync_key_row_valid(&key->row, entry->statement_time))
-		return KEY_NOT_VALID;
-	return NO_PROBLEM;
-}
-
 /* Keep a row with a problem, to be reported in the order of rows. */
 static void
 keep_bad(LiveSignatures *signatures, const SignedRow *row)
@@ -350,13 +334,50 @@ keep_bad(LiveSignatures *signatures, const SignedRow *row)
 	signatures->bad[signatures->bad_count++] = *row;
 }
 
-/* Hand over the live rows of a file, or its entries. */
+/* What an entry says of its signer, and of the row that it made if that lives. */
+static Problem
+check_entry(LiveSignatures *signatures, const SignedRow *entry,
+			const SignedRow *live)
+{
+	const LiveKey *key = find_key(signatures, entry->signer);
+
+	if (key == NULL)
+		return KEY_UNKNOWN;
+	if (live != NULL &&
+		(memcmp(entry->signer, live->signer, MEDSYNC_ID_SIZE) != 0 ||
+		 memcmp(entry->digest, live->digest, MEDSYNC_HASH_SIZE) != 0))
+		return OTHER_SIGNATURE;
+	return entry->must_be_valid &&
+		!medsync_key_row_valid(&key->row, entry->statement_time) ?
+		KEY_NOT_VALID : NO_PROBLEM;
+}
+
+/* Match an entry with the live row that it made, if there is one. */
+static void
+match_entry(LiveSignatures *signatures, SignedRow *entry, liverows_hash *rows)
+{
+	LiveRow    *found = liverows_lookup(rows, *entry);
+	SignedRow  *live = found ? &found->signed_row : NULL;
+
+	entry->problem = check_entry(signatures, entry, live);
+	if (live == NULL)
+	{
+		if (entry->problem != NO_PROBLEM)
+			keep_bad(signatures, entry);
+		return;
+	}
+	if (live->problem == NO_PROBLEM)
+		live->problem = entry->problem;
+	live->index = entry->index;
+	live->block = entry->block;
+}
+
+/* Read the live rows of a file, or its entries. */
 static void
 read_file(LiveSignatures *signatures, FILE *file, bool live,
 		  liverows_hash *rows)
 {
 	SignedRow	row;
-	LiveRow    *found;
 	bool		is_old;
 
 	rewind(file);
@@ -366,15 +387,8 @@ read_file(LiveSignatures *signatures, FILE *file, bool live,
 			continue;
 		if (live)
 			liverows_insert(rows, row, &is_old)->signed_row = row;
-		else if ((found = liverows_lookup(rows, row)) != NULL)
-		{
-			SignedRow  *of_row = &found->signed_row;
-
-			if (of_row->problem == NO_PROBLEM)
-				of_row->problem = check_entry(signatures, &row, of_row);
-			of_row->index = row.index;
-			of_row->block = row.block;
-		}
+		else
+			match_entry(signatures, &row, rows);
 	}
 	if (ferror(file))
 		medsync_cannot_check("could not read a temporary file: %s",
@@ -411,7 +425,9 @@ compare_bad(const void *a, const void *b)
 		return x->table < y->table ? -1 : 1;
 	if (x->row.block != y->row.block)
 		return x->row.block < y->row.block ? -1 : 1;
-	return (int) x->row.offset - (int) y->row.offset;
+	if (x->row.offset != y->row.offset)
+		return (int) x->row.offset - (int) y->row.offset;
+	return x->index < y->index ? -1 : x->index > y->index ? 1 : 0;
 }
 
 /* All rows have come: report what is wrong with their signatures, and free. */

@@ -264,7 +264,7 @@ check_size(const RowScan *scan, const MedsyncServerRow *row)
 	for (i = 0; i < scan->table->column_count; i++)
 		len += row->values[FIRST_VALUE + i] ? row->lengths[FIRST_VALUE + i] : 0;
 	if (len > KEPT_TEXT_MAX)
-		medsync_cannot_check("table %s holds a signed row that is too large",
+		medsync_cannot_check("table %s holds a row that is too large to check its signature",
 							 scan->table->name);
 }
 
@@ -275,7 +275,7 @@ check_size(const RowScan *scan, const MedsyncServerRow *row)
 static bool
 hash_row(RowScan *scan, const MedsyncServerRow *row, uint8 *hash)
 {
-	bool		keep = scan->table->is_signed || scan->table->has_keys;
+	bool		keep = scan->table->is_signed;
 	MedsyncSha256 sha;
 	MedsyncSink sink;
 	bool		readable;
@@ -386,35 +386,40 @@ commit_row(RowScan *scan, const MedsyncServerRow *row, const Opening *opening,
 	return false;
 }
 
-/* The signature of a row, or the key that it is; its bytes are in live->buf. */
+/* A row that is a person's key; whether its commitment opens is told apart. */
 static void
-take_signature(RowScan *scan, const Opening *opening, const uint8 *commitment)
+take_person_key(RowScan *scan, const MedsyncServerRow *row)
 {
-	Live	   *live = scan->live;
+	MedsyncSink sink = {.hash = NULL};
 
-	if (scan->table->has_keys)
-		medsync_live_add_key(live->signatures, scan->table, live->buf.data,
-							 live->buf.len);
-	if (scan->table->is_signed)
-		medsync_live_signed_row(live->signatures, scan->table, opening->row,
-								commitment, live->buf.data, live->buf.len);
+	check_size(scan, row);
+	initStringInfo(&sink.buf);
+	if (encode_row(&sink, scan->table, false, row->values + FIRST_VALUE,
+				   row->lengths + FIRST_VALUE))
+		medsync_live_add_key(scan->live->signatures, scan->table,
+							 sink.buf.data, sink.buf.len);
+	pfree(sink.buf.data);
 }
 
 static void
 take_row(void *arg, const MedsyncServerRow *row)
 {
 	RowScan    *scan = arg;
+	Live	   *live = scan->live;
 	const Opening *opening = next_opening(scan, parse_row_id(row->values[0]));
 	uint8		commitment[MEDSYNC_HASH_SIZE];
 
 	scan->rows++;
 	medsync_summary.rows++;
+	if (scan->table->has_keys)
+		take_person_key(scan, row);
 	if (!commit_row(scan, row, opening, commitment))
 		return;
-	medsync_row_live(scan->live->balance, scan->table->number, commitment,
+	medsync_row_live(live->balance, scan->table->number, commitment,
 					 opening->row, opening->has_key ? opening->row_key : NULL);
-	if (opening->state == OPENING_KNOWN)
-		take_signature(scan, opening, commitment);
+	if (scan->table->is_signed && opening->state == OPENING_KNOWN)
+		medsync_live_signed_row(live->signatures, scan->table, opening->row,
+								commitment, live->buf.data, live->buf.len);
 }
 
 /* The rows, in column-number order. */
