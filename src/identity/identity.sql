@@ -264,6 +264,24 @@ COMMENT ON FUNCTION medsync.verify_signature(pg_catalog.uuid, pg_catalog.bytea, 
 -- identity: who acts
 -- ------------------------------------------------------------------
 
+CREATE FUNCTION medsync.challenge(person pg_catalog.uuid)
+	RETURNS pg_catalog.text
+	LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'medsync_challenge';
+COMMENT ON FUNCTION medsync.challenge(pg_catalog.uuid) IS
+	'A text that signs the person in if it is signed with a key of the person within a minute';
+
+CREATE FUNCTION medsync.sign_in(
+	challenge pg_catalog.text,
+	key pg_catalog.uuid,
+	signature pg_catalog.bytea,
+	scope pg_catalog.text DEFAULT 'session')
+	RETURNS pg_catalog.void
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'medsync_sign_in';
+COMMENT ON FUNCTION medsync.sign_in(pg_catalog.text, pg_catalog.uuid, pg_catalog.bytea, pg_catalog.text) IS
+	'Act as the person of a challenge, for the session or the transaction';
+
 CREATE FUNCTION medsync.sign_out()
 	RETURNS pg_catalog.void
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE

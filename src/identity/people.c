@@ -52,6 +52,7 @@ medsync_identity_init(void)
 	medsync_track_allow("notice");
 	medsync_keys_init();
 	medsync_actor_init();
+	medsync_sign_in_init();
 }
 
 /*---- For the whole room ----*/
