@@ -19,7 +19,8 @@ PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/sig
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
 	src/proofs/submit.o src/proofs/openings.o src/proofs/audit.o
 IDENTITY = src/identity/people.o src/identity/keys.o src/identity/actor.o \
-	src/identity/sign_in.o src/identity/notice.o
+	src/identity/sign_in.o src/identity/notice.o src/identity/signature.o \
+	src/identity/signed_table.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS) $(IDENTITY)
@@ -28,7 +29,7 @@ OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS) $(IDENTITY)
 SQL_PARTS = src/common/common.sql src/vault/vault.sql \
 	src/vault/primitives.sql src/ledger/ledger.sql \
 	src/proofs/proofs.sql src/proofs/witness.sql \
-	src/identity/identity.sql
+	src/identity/identity.sql src/identity/signature.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 # The offline verifier: a program of its own, and files that it shares with

@@ -260,6 +260,7 @@ medsync_require_signature(PG_FUNCTION_ARGS)
 {
 	List	   *leaves = NIL;
 	DemandNames names = {0};
+	char	   *table_name;
 	MedsyncTable *table;
 	Relation	rel;
 	ListCell   *cell;
@@ -281,12 +282,13 @@ medsync_require_signature(PG_FUNCTION_ARGS)
 	rel = medsync_track_open(PG_GETARG_OID(0), ShareRowExclusiveLock, &table);
 	check_table(rel, table, medsync_manifest_load(table->number,
 												  table->manifest_version));
-	foreach(cell, find_all_inheritors(RelationGetRelid(rel),
+	table_name = pstrdup(RelationGetRelationName(rel));
+	relation_close(rel, NoLock);
+	foreach(cell, find_all_inheritors(PG_GETARG_OID(0),
 									  ShareRowExclusiveLock, NULL))
 		if (demand_for(lfirst_oid(cell), &names))
 			leaves = lappend_oid(leaves, lfirst_oid(cell));
-	check_rows(leaves, RelationGetRelationName(rel));
-	relation_close(rel, NoLock);
+	check_rows(leaves, table_name);
 	PG_RETURN_VOID();
 }
 

@@ -482,7 +482,7 @@ HAS_OPERATION, HAS_TABLE, HAS_COMMAND, HAS_STATEMENT_TIME = 1, 2, 4, 8
 HAS_ORDINAL_GAP, HAS_ROLE, HAS_KEY_ID, HAS_ROW_KEY = 16, 32, 64, 128
 HAS_OLD, HAS_NEW, HAS_IMAGE, HAS_LARGE_IMAGE = 256, 512, 1024, 2048
 HAS_REPLICA, HAS_PERSON, HAS_SIGNATURE, HAS_OBJECT, HAS_DETAIL = 4096, 8192, 16384, 32768, 65536
-HAS_SAME_PERSON = 131072
+HAS_SAME_PERSON, HAS_SAME_SIGNER = 131072, 262144
 ENTRY_FIELDS = (HAS_KEY_ID | HAS_ROW_KEY | HAS_OLD | HAS_NEW | HAS_REPLICA | HAS_PERSON |
                 HAS_SIGNATURE | HAS_OBJECT | HAS_DETAIL)
 
@@ -520,7 +520,7 @@ class PackedRow:
         before.statement_time = self.time
         before.role = self.session_role
         before.key_id = NO_ID
-        before.person = None
+        before.person = before.signature = before.detail = None
         for _ in range(count):
             before = self.read_entry(r, before)
             self.entries.append(before)
@@ -530,7 +530,7 @@ class PackedRow:
     def read_entry(self, r, before):
         e = Entry()
         flags = r.varint()
-        if flags >= 1 << 18 or (flags & HAS_IMAGE and flags & HAS_LARGE_IMAGE):
+        if flags >= 1 << 19 or (flags & HAS_IMAGE and flags & HAS_LARGE_IMAGE):
             raise Malformed("flags of an entry")
         e.row = self
         e.operation = r.u8() if flags & HAS_OPERATION else before.operation
@@ -549,10 +549,16 @@ class PackedRow:
             raise Malformed("person of an entry")
         e.person = (r.take(16) if flags & HAS_PERSON else
                     before.person if flags & HAS_SAME_PERSON else None)
-        e.signature = r.take(16 + 32) if flags & HAS_SIGNATURE else None
+        if flags & HAS_SAME_SIGNER and (flags & (HAS_SIGNATURE | HAS_DETAIL) or
+                                        before.signature is None or before.detail is None):
+            raise Malformed("signer of an entry")
+        e.signature = (r.take(16 + 32) if flags & HAS_SIGNATURE else
+                       before.signature[:16] + r.take(32) if flags & HAS_SAME_SIGNER else None)
         e.object = r.take(32) if flags & HAS_OBJECT else None
-        e.detail = r.counted() if flags & HAS_DETAIL else None
+        e.detail = (r.counted() if flags & HAS_DETAIL else
+                    before.detail if flags & HAS_SAME_SIGNER else None)
         e.fields = (flags & ENTRY_FIELDS & ~HAS_KEY_ID | (HAS_KEY_ID if e.key_id != NO_ID else 0) |
+                    (HAS_SIGNATURE | HAS_DETAIL if flags & HAS_SAME_SIGNER else 0) |
                     (HAS_PERSON if e.person is not None else 0))
         return e
 
