@@ -184,7 +184,7 @@ put_licences(StringInfo buf, const uint8 *person, TimestampTz at)
 	HeapTuple	tuple;
 
 	memcpy(uuid.data, person, UUID_LEN);
-	ScanKeyInit(&key, Anum_licence_person, BTEqualStrategyNumber, F_UUID_EQ,
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ,
 				UUIDPGetDatum(&uuid));
 	medsync_scan_begin(&scan, heap, "person_licence_person_idx", SnapshotSelf,
 					   1, &key);
