@@ -313,7 +313,7 @@ require_signature(const CapturePlan *cached, Relation rel,
 				 errmsg("row of table \"%s\" is not validly signed",
 						RelationGetRelationName(rel)),
 				 errdetail_internal("%s", problem),
-				 errhint("Sign the bytes that medsync.signing_bytes() gives for the row as it is stored."),
+				 errhint("A key that is valid must sign the bytes that medsync.signing_bytes() gives for the row as it is stored."),
 				 errtable(rel)));
 }
 
