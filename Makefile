@@ -6,7 +6,8 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" medsync.control
 COMMON = src/common/wire.o src/common/json_text.o src/common/calendar.o \
 	src/common/catalog.o
 VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/key_command.o \
-	src/vault/master_key.o src/vault/kek.o src/vault/subject_key.o src/vault/rotate.o
+	src/vault/master_key.o src/vault/kek.o src/vault/subject_key.o src/vault/rotate.o \
+	src/vault/public_key.o src/vault/private_key.o src/vault/primitives.o src/vault/quiet.o
 LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
 	src/ledger/manifest_text.o src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
@@ -23,7 +24,8 @@ MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
-SQL_PARTS = src/common/common.sql src/vault/vault.sql src/vault/rotate.sql src/ledger/ledger.sql \
+SQL_PARTS = src/common/common.sql src/vault/vault.sql src/vault/rotate.sql \
+	src/vault/primitives.sql src/ledger/ledger.sql \
 	src/proofs/proofs.sql src/proofs/witness.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
@@ -32,7 +34,8 @@ DATA_built = medsync--$(EXTVERSION).sql
 VERIFY_DIR = src/bin/medsync-verify
 VERIFY = $(VERIFY_DIR)/medsync-verify
 VERIFY_SHARED = src/common/wire.c src/common/json_text.c \
-	src/common/calendar.c src/vault/crypto.c src/ledger/canonical.c \
+	src/common/calendar.c src/vault/crypto.c src/vault/public_key.c \
+	src/ledger/canonical.c \
 	src/ledger/canonical_json.c src/ledger/commitment.c src/ledger/entry.c \
 	src/ledger/merkle.c src/ledger/manifest_text.c src/proofs/note.c \
 	src/proofs/opening.c
@@ -50,7 +53,7 @@ ISOLATION_OPTS = --inputdir=test/isolation --load-extension=medsync --encoding=U
 # The server's headers as system headers: warnings are for our own code.
 PG_CPPFLAGS = -I$(srcdir)/src -DMEDSYNC_VERSION='"$(EXTVERSION)"' -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -Wno-unused-parameter
-SHLIB_LINK = -lcrypto -lcurl
+SHLIB_LINK = -lcrypto -lcurl -lsodium
 EXTRA_CLEAN = src/*.bc src/*/*.bc test/fuzz/build $(VERIFY) $(VERIFY_OBJS)
 
 PG_CONFIG ?= pg_config

@@ -262,7 +262,8 @@ packages()
 {
 	local name missing=()
 
-	set -- gcc make libc6-dev libssl-dev libcurl4-openssl-dev "$@"
+	set -- gcc make libc6-dev libssl-dev libcurl4-openssl-dev \
+		libsodium-dev "$@"
 	[ -n "$GIVEN_PG_CONFIG" ] ||
 		set -- "postgresql-$MAJOR" "postgresql-server-dev-$MAJOR" "$@"
 

@@ -61,8 +61,8 @@ static EVP_CIPHER *gcm_algorithm = NULL;
  * Report that OpenSSL failed.  Its error queue is emptied, because the
  * server's TLS code would take what is left there for its own.
  */
-static void
-crypto_fail(void)
+void
+medsync_crypto_fail(void)
 {
 	ERR_clear_error();
 #ifdef FRONTEND
@@ -71,7 +71,9 @@ crypto_fail(void)
 #else
 	ereport(ERROR,
 			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg("cryptographic operation failed")));
+			 errmsg("cryptographic operation failed"),
+			 errhidestmt(true),
+			 errhidecontext(true)));
 #endif
 }
 
@@ -80,7 +82,7 @@ static inline void
 crypto_check(int result)
 {
 	if (unlikely(result != 1))
-		crypto_fail();
+		medsync_crypto_fail();
 }
 
 /* Allocate a zeroed context that lives until it is freed. */
@@ -90,7 +92,7 @@ context_alloc(size_t size)
 	void	   *context = OPENSSL_zalloc(size);
 
 	if (context == NULL)
-		crypto_fail();
+		medsync_crypto_fail();
 	return context;
 }
 
@@ -154,7 +156,7 @@ medsync_hmac_key(MedsyncHmacKey *hmac_key, const uint8 *key, size_t keylen)
 	int			i;
 
 	if (keylen > sizeof(block))
-		crypto_fail();
+		medsync_crypto_fail();
 	memcpy(block, key, keylen);
 	for (i = 0; i < SHA256_CBLOCK; i++)
 		block[i] ^= 0x36;		/* ipad */
@@ -204,7 +206,7 @@ medsync_hkdf_expand(const MedsyncHmacKey *prk, const void *info,
 	MedsyncHmac hmac;
 
 	if (infolen > MAX_INFO_SIZE)
-		crypto_fail();
+		medsync_crypto_fail();
 	medsync_hmac_start(&hmac, prk);
 	medsync_hmac_update(&hmac, info, infolen);
 	medsync_hmac_update(&hmac, &counter, sizeof(counter));
@@ -220,7 +222,7 @@ medsync_gcm_create(void)
 	if (gcm_algorithm == NULL)
 		gcm_algorithm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	if (gcm_algorithm == NULL)
-		crypto_fail();
+		medsync_crypto_fail();
 
 	ctx = context_alloc(sizeof(MedsyncGcm));
 	ctx->evp = EVP_CIPHER_CTX_new();
@@ -228,7 +230,7 @@ medsync_gcm_create(void)
 		EVP_EncryptInit_ex2(ctx->evp, gcm_algorithm, NULL, NULL, NULL) != 1)
 	{
 		medsync_gcm_free(ctx);
-		crypto_fail();
+		medsync_crypto_fail();
 	}
 	return ctx;
 }
@@ -252,7 +254,7 @@ medsync_gcm_seal(MedsyncGcm *ctx, const uint8 *key, const uint8 *nonce,
 	int			taillen = 0;
 
 	if (len > INT_MAX - MEDSYNC_TAG_SIZE || aadlen > INT_MAX)
-		crypto_fail();
+		medsync_crypto_fail();
 	crypto_check(EVP_EncryptInit_ex2(ctx->evp, NULL, key, nonce, NULL));
 	if (aadlen > 0)
 		crypto_check(EVP_EncryptUpdate(ctx->evp, NULL, &outlen,
@@ -263,7 +265,7 @@ medsync_gcm_seal(MedsyncGcm *ctx, const uint8 *key, const uint8 *nonce,
 									   plain, (int) len));
 	crypto_check(EVP_EncryptFinal_ex(ctx->evp, sealed + outlen, &taillen));
 	if ((size_t) outlen + taillen != len)
-		crypto_fail();
+		medsync_crypto_fail();
 	crypto_check(EVP_CIPHER_CTX_ctrl(ctx->evp, EVP_CTRL_AEAD_GET_TAG,
 									 MEDSYNC_TAG_SIZE, sealed + len));
 }
@@ -306,6 +308,15 @@ medsync_gcm_open(MedsyncGcm *ctx, const uint8 *key, const uint8 *nonce,
 	return true;
 }
 
+/* Put a key in the place of the one that the context holds. */
+void
+medsync_gcm_forget(MedsyncGcm *ctx)
+{
+	static const uint8 nothing[MEDSYNC_KEY_SIZE] = {0};
+
+	crypto_check(EVP_EncryptInit_ex2(ctx->evp, NULL, nothing, NULL, NULL));
+}
+
 /*
  * The key object of a seed.  OpenSSL wipes its copy when the object is freed;
  * the seed is the caller's to wipe.
@@ -318,7 +329,7 @@ ed25519_private(const uint8 *seed)
 												   MEDSYNC_ED25519_KEY_SIZE);
 
 	if (key == NULL)
-		crypto_fail();
+		medsync_crypto_fail();
 	return key;
 }
 
@@ -333,7 +344,7 @@ medsync_ed25519_public_key(const uint8 *seed, uint8 *public_key)
 	EVP_PKEY_free(key);
 	crypto_check(result);
 	if (len != MEDSYNC_ED25519_KEY_SIZE)
-		crypto_fail();
+		medsync_crypto_fail();
 }
 
 void
@@ -352,7 +363,7 @@ medsync_ed25519_sign(const uint8 *seed, const void *message, size_t len,
 	EVP_MD_CTX_free(ctx);
 	EVP_PKEY_free(key);
 	if (!done)
-		crypto_fail();
+		medsync_crypto_fail();
 }
 
 /*
@@ -378,7 +389,7 @@ medsync_ed25519_verify(const uint8 *public_key, const void *message,
 	EVP_MD_CTX_free(ctx);
 	EVP_PKEY_free(key);
 	if (!ready)
-		crypto_fail();
+		medsync_crypto_fail();
 	if (!right)
 		ERR_clear_error();
 	return right;
@@ -389,7 +400,7 @@ static void
 random_bytes(void *out, size_t len)
 {
 	if (len > INT_MAX)
-		crypto_fail();
+		medsync_crypto_fail();
 	crypto_check(RAND_bytes(out, (int) len));
 }
 

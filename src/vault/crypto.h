@@ -59,6 +59,8 @@ extern bool medsync_gcm_open(MedsyncGcm *ctx, const uint8 *key, const uint8 *non
 							 const void *aad, size_t aadlen,
 							 const void *sealed, size_t len, uint8 *plain /* len - 16 */);
 
+extern void medsync_gcm_forget(MedsyncGcm *ctx);	/* overwrites the key it holds */
+
 /* Ed25519 (RFC 8032); the seed is the private key */
 extern void medsync_ed25519_public_key(const uint8 *seed, uint8 *public_key);
 extern void medsync_ed25519_sign(const uint8 *seed, const void *message, size_t len,
@@ -68,5 +70,8 @@ extern bool medsync_ed25519_verify(const uint8 *public_key, const void *message,
 
 extern void medsync_random(void *out, size_t len);
 extern void medsync_cleanse(void *data, size_t len);
+
+/* OpenSSL is unusable */
+extern void medsync_crypto_fail(void) pg_attribute_noreturn();
 
 #endif							/* MEDSYNC_CRYPTO_H */

@@ -42,6 +42,7 @@ extern MedsyncKeyAlgorithm medsync_algorithm_by_name(const char *name);
 extern bool medsync_algorithm_signs(MedsyncKeyAlgorithm algorithm);
 extern bool medsync_algorithm_wraps(MedsyncKeyAlgorithm algorithm);
 extern int	medsync_signature_size(MedsyncKeyAlgorithm algorithm);
+extern int	medsync_oaep_max(MedsyncKeyAlgorithm algorithm);	/* bytes of plaintext */
 
 /* NULL: malformed, not offered, too small, no point of the curve, not in its one encoding */
 extern MedsyncPublicKey *medsync_public_key_read(const void *der, size_t len);
@@ -54,6 +55,9 @@ extern bool medsync_signature_verify(MedsyncPublicKey *key,
 									 const uint8 *signature,
 									 size_t signature_len);
 
+/* The 64 bytes of P-256 from the DER that other programs write; false: no such DER */
+extern bool medsync_signature_from_der(const void *der, size_t len, uint8 *signature);
+
 /* A public key of that algorithm to which nobody has the private one, for equal work */
 extern MedsyncPublicKey *medsync_public_key_dummy(MedsyncKeyAlgorithm algorithm);
 
@@ -62,6 +66,9 @@ extern MedsyncPublicKey *medsync_public_key_dummy(MedsyncKeyAlgorithm algorithm)
 extern MedsyncPrivateKey *medsync_private_key_read(const void *der, size_t len);
 extern MedsyncKeyAlgorithm medsync_private_key_algorithm(const MedsyncPrivateKey *key);
 extern void medsync_private_key_free(MedsyncPrivateKey *key);
+
+/* SubjectPublicKeyInfo of a private key, appended */
+extern void medsync_private_key_public(const MedsyncPrivateKey *key, StringInfo der);
 
 /* Make a pair; both DER, appended.  The caller wipes the private one. */
 extern void medsync_key_pair_generate(MedsyncKeyAlgorithm algorithm,
@@ -79,6 +86,16 @@ extern bool medsync_key_wrap(MedsyncPublicKey *key, const void *secret,
 extern bool medsync_key_unwrap(MedsyncPrivateKey *key, const void *wrapped,
 							   size_t len, uint8 *out /* MEDSYNC_WRAP_MAX */ ,
 							   int *out_len);
+
+/* RSAES-OAEP with a label; out has room for MEDSYNC_WRAP_MAX */
+extern bool medsync_oaep_encrypt(MedsyncPublicKey *key,
+								 const void *plain, size_t len,
+								 const void *label, size_t label_len,
+								 uint8 *out, int *out_len);
+extern bool medsync_oaep_decrypt(MedsyncPrivateKey *key,
+								 const void *sealed, size_t len,
+								 const void *label, size_t label_len,
+								 uint8 *out, int *out_len);
 
 /* SubjectPublicKeyInfo of an Ed25519 public key of 32 bytes */
 extern void medsync_ed25519_spki(const uint8 *public_key, StringInfo der);

@@ -73,6 +73,7 @@
 #include "common/errors.h"
 #include "common/wire.h"
 #include "vault/kek.h"
+#include "vault/quiet.h"
 #include "vault/vault.h"
 #include "vault/vault_internal.h"
 
@@ -344,6 +345,13 @@ void
 medsync_vault_label_key(const MedsyncSubjectKey *key, MedsyncHmacKey *label)
 {
 	derive_hmac_key(key->secret, "label", label);
+}
+
+/* The key that wraps the data keys of the subject's records. */
+void
+medsync_vault_record_key(const MedsyncSubjectKey *key, uint8 *record_key)
+{
+	derive(key->secret, "record", record_key);
 }
 
 /*---- Key-encryption keys and the root secret ----*/
@@ -774,6 +782,7 @@ void
 medsync_vault_init(void)
 {
 	medsync_master_key_init();
+	medsync_quiet_init();
 	writer_ring.context = TopMemoryContext;
 	dlist_init(&writer_cache.uncommitted);
 	RegisterXactCallback(vault_xact_callback, NULL);
