@@ -6,7 +6,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" medsync.control
 COMMON = src/common/wire.o src/common/json_text.o src/common/calendar.o \
 	src/common/catalog.o
 VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/master_key.o src/vault/subject_key.o \
-	src/vault/public_key.o src/vault/private_key.o
+	src/vault/public_key.o src/vault/private_key.o src/vault/primitives.o
 LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
 	src/ledger/manifest_text.o src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
@@ -23,7 +23,8 @@ MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
 
 # The install script is the rooms' parts in this order.
-SQL_PARTS = src/common/common.sql src/vault/vault.sql src/ledger/ledger.sql \
+SQL_PARTS = src/common/common.sql src/vault/vault.sql \
+	src/vault/primitives.sql src/ledger/ledger.sql \
 	src/proofs/proofs.sql src/proofs/witness.sql
 DATA_built = medsync--$(EXTVERSION).sql
 

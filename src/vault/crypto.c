@@ -308,6 +308,15 @@ medsync_gcm_open(MedsyncGcm *ctx, const uint8 *key, const uint8 *nonce,
 	return true;
 }
 
+/* Put a key in the place of the one that the context holds. */
+void
+medsync_gcm_forget(MedsyncGcm *ctx)
+{
+	static const uint8 nothing[MEDSYNC_KEY_SIZE] = {0};
+
+	crypto_check(EVP_EncryptInit_ex2(ctx->evp, NULL, nothing, NULL, NULL));
+}
+
 /*
  * The key object of a seed.  OpenSSL wipes its copy when the object is freed;
  * the seed is the caller's to wipe.

@@ -59,6 +59,8 @@ extern bool medsync_gcm_open(MedsyncGcm *ctx, const uint8 *key, const uint8 *non
 							 const void *aad, size_t aadlen,
 							 const void *sealed, size_t len, uint8 *plain /* len - 16 */);
 
+extern void medsync_gcm_forget(MedsyncGcm *ctx);	/* overwrites the key it holds */
+
 /* Ed25519 (RFC 8032); the seed is the private key */
 extern void medsync_ed25519_public_key(const uint8 *seed, uint8 *public_key);
 extern void medsync_ed25519_sign(const uint8 *seed, const void *message, size_t len,

@@ -447,7 +447,7 @@ oaep_parameters(EVP_PKEY_CTX *ctx, const void *label, size_t label_len)
 	return true;
 }
 
-/* Encrypt.  False: no RSA key, or more than 66 bytes less than its modulus. */
+/* Encrypt.  False: no RSA key, or more than it can encrypt. */
 bool
 medsync_oaep_encrypt(MedsyncPublicKey *key, const void *plain, size_t len,
 					 const void *label, size_t label_len,
@@ -455,12 +455,10 @@ medsync_oaep_encrypt(MedsyncPublicKey *key, const void *plain, size_t len,
 {
 	EVP_PKEY_CTX *ctx;
 	size_t		made = MEDSYNC_WRAP_MAX;
-	int			size = medsync_signature_size(key->algorithm);
+	int			max = medsync_oaep_max(key->algorithm);
 	bool		done;
 
-	if (!medsync_algorithm_wraps(key->algorithm) ||
-		key->algorithm == MEDSYNC_X25519 ||
-		len > (size_t) size - 2 * MEDSYNC_HASH_SIZE - 2)
+	if (max == 0 || len > (size_t) max)
 		return false;
 	ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
 	done = ctx != NULL && EVP_PKEY_encrypt_init(ctx) == 1 &&
@@ -484,8 +482,7 @@ medsync_oaep_decrypt(MedsyncPrivateKey *key, const void *sealed, size_t len,
 	size_t		made = MEDSYNC_WRAP_MAX;
 	bool		done;
 
-	if (!medsync_algorithm_wraps(key->algorithm) ||
-		key->algorithm == MEDSYNC_X25519 ||
+	if (medsync_oaep_max(key->algorithm) == 0 ||
 		len != (size_t) medsync_signature_size(key->algorithm))
 		return false;
 	ctx = EVP_PKEY_CTX_new(key->pkey, NULL);

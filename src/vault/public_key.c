@@ -128,6 +128,15 @@ medsync_signature_size(MedsyncKeyAlgorithm algorithm)
 	return found ? found->signature_size : 0;
 }
 
+/* The longest plaintext of RSAES-OAEP with SHA-256; 0 if there is none. */
+int
+medsync_oaep_max(MedsyncKeyAlgorithm algorithm)
+{
+	if (!medsync_algorithm_wraps(algorithm) || algorithm == MEDSYNC_X25519)
+		return 0;
+	return medsync_signature_size(algorithm) - 2 * MEDSYNC_HASH_SIZE - 2;
+}
+
 /* Which algorithm is it, with exactly the parameters that it must have? */
 MedsyncKeyAlgorithm
 medsync_algorithm_identified(const X509_ALGOR *identifier)

@@ -42,6 +42,7 @@ extern MedsyncKeyAlgorithm medsync_algorithm_by_name(const char *name);
 extern bool medsync_algorithm_signs(MedsyncKeyAlgorithm algorithm);
 extern bool medsync_algorithm_wraps(MedsyncKeyAlgorithm algorithm);
 extern int	medsync_signature_size(MedsyncKeyAlgorithm algorithm);
+extern int	medsync_oaep_max(MedsyncKeyAlgorithm algorithm);	/* bytes of plaintext */
 
 /* NULL: malformed, not offered, too small, no point of the curve, not in its one encoding */
 extern MedsyncPublicKey *medsync_public_key_read(const void *der, size_t len);

@@ -479,6 +479,13 @@ medsync_vault_label_key(const MedsyncSubjectKey *key, MedsyncHmacKey *label)
 	derive_hmac_key(key->secret, "label", label);
 }
 
+/* The key that wraps the data keys of the subject's records. */
+void
+medsync_vault_record_key(const MedsyncSubjectKey *key, uint8 *record_key)
+{
+	derive(key->secret, "record", record_key);
+}
+
 /*---- Key-encryption keys and the root secret ----*/
 
 /*

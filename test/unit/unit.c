@@ -4,7 +4,8 @@
  *		Runs the unit tests of the frontend-safe files; prints TAP.
  *
  * Test vectors come on standard input, one a line (see vectors.c); where
- * there are none the reason is the program's argument.
+ * there are none the reason is the program's argument.  With --vectors they
+ * are all that is run.
  *
  *-------------------------------------------------------------------------
  */
@@ -103,6 +104,11 @@ from_hex(const char *hex, uint8 *out, size_t len)
 int
 main(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "--vectors") == 0)
+	{
+		test_vectors(stdin);
+		return finish();
+	}
 	test_wire();
 	test_crypto();
 	test_entries();

@@ -1,13 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * vectors.c
- *		Runs published test vectors: Merkle proofs and Ed25519 signatures.
+ *		Runs published test vectors: Merkle proofs, Ed25519 signatures, HMAC
+ *		and HKDF with SHA-256.
  *
  * A line is fields with a tab between them, bytes in base64:
  *
  *	inclusion name want index size leaf root proof...
  *	consistency name want old_size new_size old_root new_root proof...
  *	ed25519 name want public_key message signature
+ *	hmac name want key message tag
+ *	hkdf name want secret salt info key
+ *
+ * A tag or key shorter than 32 bytes is compared with the beginning of ours.
  *
  * "want" is 1 where it is to be accepted, else 0.
  *
@@ -86,6 +91,68 @@ run_ed25519_vector(char **fields)
 		medsync_ed25519_verify(key, message, len, signature);
 }
 
+/* Bytes of a field of at most MAX_LINE; -1 if it is no base64. */
+static ssize_t
+read_bytes(const char *text, uint8 *bytes)
+{
+	return medsync_wire_get_base64(text, strlen(text), bytes, MAX_LINE);
+}
+
+static void
+hmac(const uint8 *key, size_t keylen, const uint8 *message, size_t len,
+	 uint8 *mac)
+{
+	MedsyncHmacKey hmac_key;
+	MedsyncHmac ctx;
+
+	medsync_hmac_key(&hmac_key, key, keylen);
+	medsync_hmac_start(&ctx, &hmac_key);
+	medsync_hmac_update(&ctx, message, len);
+	medsync_hmac_finish(&ctx, mac);
+}
+
+static bool
+run_hmac_vector(char **fields)
+{
+	static uint8 key[MAX_LINE];
+	static uint8 message[MAX_LINE];
+	static uint8 tag[MAX_LINE];
+	ssize_t		key_len = read_bytes(fields[3], key);
+	ssize_t		len = read_bytes(fields[4], message);
+	ssize_t		tag_len = read_bytes(fields[5], tag);
+	Hash		mac;
+
+	if (key_len < 0 || len < 0 || tag_len <= 0 || tag_len > (ssize_t) sizeof(mac))
+		return false;
+	hmac(key, key_len, message, len, mac);
+	return memcmp(mac, tag, tag_len) == 0;
+}
+
+/* HKDF-Extract is an HMAC; the expansion is the function that is tested. */
+static bool
+run_hkdf_vector(char **fields)
+{
+	static uint8 secret[MAX_LINE];
+	static uint8 salt[MAX_LINE];
+	static uint8 info[MAX_LINE];
+	static uint8 want[MAX_LINE];
+	ssize_t		secret_len = read_bytes(fields[3], secret);
+	ssize_t		salt_len = read_bytes(fields[4], salt);
+	ssize_t		info_len = read_bytes(fields[5], info);
+	ssize_t		want_len = read_bytes(fields[6], want);
+	MedsyncHmacKey prk;
+	Hash		extracted;
+	Hash		key;
+
+	if (secret_len < 0 || salt_len < 0 || info_len < 0 || want_len <= 0 ||
+		want_len > (ssize_t) sizeof(key))
+		return false;
+	hmac(salt, salt_len, secret, secret_len, extracted);
+	medsync_hmac_key(&prk, extracted, sizeof(extracted));
+	medsync_hkdf_expand(&prk, info, info_len, key);
+	return memcmp(key, want, want_len) == 0;
+}
+
 void
 test_vectors(FILE *file)
 {
@@ -102,6 +169,10 @@ test_vectors(FILE *file)
 			ok(run_tree_vector(fields, count) == want, "%s", fields[1]);
 		else if (count == 6 && strcmp(fields[0], "ed25519") == 0)
 			ok(run_ed25519_vector(fields) == want, "%s", fields[1]);
+		else if (count == 6 && strcmp(fields[0], "hmac") == 0)
+			ok(run_hmac_vector(fields) == want, "%s", fields[1]);
+		else if (count == 7 && strcmp(fields[0], "hkdf") == 0)
+			ok(run_hkdf_vector(fields) == want, "%s", fields[1]);
 		else
 			ok(false, "a vector that is none: %s", fields[0]);
 	}
