@@ -14,6 +14,7 @@
 #include "common/catalog.h"
 #include "ledger/ledger.h"
 #include "proofs/checkpoint.h"
+#include "records/records.h"
 #include "vault/vault.h"
 
 PG_MODULE_MAGIC;
@@ -27,5 +28,6 @@ _PG_init(void)
 	medsync_vault_init();
 	medsync_ledger_init();
 	medsync_proofs_init();
+	medsync_records_init();
 	MarkGUCPrefixReserved("medsync");
 }
