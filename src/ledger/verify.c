@@ -845,14 +845,12 @@ static void
 verify_unsealed(Verifier *verifier, List *lines)
 {
 	MedsyncWalk *walk = &verifier->walk;
-	MedsyncEra	current;
 	int64		i;
 
 	verifier->block = NULL;
 	verifier->light = false;
 	walk->xact_count = 0;
-	medsync_era_current(verifier->ledger_id, &current);
-	medsync_walk_gather_unsealed(walk, lines, &current);
+	medsync_walk_gather_unsealed(walk, lines, &verifier->here);
 	medsync_walk_sort(walk);
 	medsync_walk_gather_own(walk);
 	for (i = 0; i < walk->xact_count; i++)
@@ -1302,6 +1300,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 		set_scope(verifier, PG_GETARG_OID(0));
 	exists = medsync_ledger_read(verifier->ledger_id,
 								 &verifier->ledger_created_at);
+	medsync_era_current(verifier->ledger_id, &verifier->here);
 	if (exists || count_rows(verifier, "_block") > 0 ||
 		medsync_tables(SnapshotSelf, &malformed) != NIL ||
 		count_rows(verifier, "_journal") > 0)
