@@ -36,7 +36,7 @@
 #include "records/records.h"
 
 #define ABSENT_VERSION		0
-#define DAMAGE_NOTICE		"record damaged"
+#define DAMAGE_NOTICE		"damaged"
 
 /* What is handed over to be written apart */
 typedef struct EventApart
