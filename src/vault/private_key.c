@@ -128,7 +128,7 @@ p256_is_sound(EVP_PKEY *pkey)
 
 	sound = ctx != NULL &&
 		EVP_PKEY_private_check(ctx) == 1 &&
-		EVP_PKEY_public_check_quick(ctx) == 1 &&
+		medsync_p256_is_sound(pkey) &&
 		EVP_PKEY_pairwise_check(ctx) == 1;
 	EVP_PKEY_CTX_free(ctx);
 	return sound;
