@@ -134,6 +134,16 @@ like($open->query("INSERT INTO visit (patient, note) VALUES (424242, 'open sessi
 $open->quit;
 all_well('rotated', 'clinic');
 
+# the id of a file, as docs/vault.md says
+{
+	my ($digits) = slurp_file($file) =~ /:(\w+)/;
+	my ($id, $err) = ('', '');
+
+	IPC::Run::run([ 'openssl', 'kdf', '-keylen', '8', map({ ('-kdfopt', $_) } 'digest:SHA256', 'mode:EXPAND_ONLY', "hexkey:$digits", 'info:medsync master key id v1'), 'HKDF' ],
+		'>', \$id, '2>', \$err);
+	is(lc($id =~ s/[:\s]//gr), $second, 'openssl tells the id of a file');
+}
+
 # the other database still needs the old one
 like(status('ward', 'old_master_keys'), qr/^notice\|needed by this database: \Q$file.$first\E\|.*rotate_master_key/, 'status of the other database names the old file');
 like(status('clinic', 'old_master_keys'), qr/^notice\|not needed by this database: \Q$file.$first\E\|Put them away/, 'status of the rotated one: not needed');
