@@ -4,7 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" medsync.control
 
 # The rooms, in the order in which one may call another.
 COMMON = src/common/wire.o src/common/json_text.o src/common/calendar.o \
-	src/common/catalog.o
+	src/common/catalog.o src/common/apart.o
 VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/key_command.o \
 	src/vault/master_key.o src/vault/kek.o src/vault/subject_key.o src/vault/rotate.o \
 	src/vault/public_key.o src/vault/private_key.o src/vault/primitives.o src/vault/quiet.o
@@ -19,14 +19,19 @@ PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/sig
 	src/proofs/export.o src/proofs/entries.o src/proofs/opening.o \
 	src/proofs/receipt.o src/proofs/http.o src/proofs/witness.o \
 	src/proofs/submit.o src/proofs/openings.o src/proofs/audit.o
+IDENTITY = src/identity/people.o src/identity/keys.o src/identity/actor.o \
+	src/identity/sign_in.o src/identity/notice.o
+RECORDS = src/records/store.o src/records/envelope.o src/records/access.o \
+	src/records/event.o src/records/records.o src/records/verify_records.o
 
 MODULE_big = medsync
-OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS)
+OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS) $(IDENTITY) $(RECORDS)
 
 # The install script is the rooms' parts in this order.
 SQL_PARTS = src/common/common.sql src/vault/vault.sql src/vault/rotate.sql \
 	src/vault/primitives.sql src/ledger/ledger.sql \
-	src/proofs/proofs.sql src/proofs/witness.sql
+	src/proofs/proofs.sql src/proofs/witness.sql \
+	src/identity/identity.sql src/records/records.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 # The offline verifier: a program of its own, and files that it shares with

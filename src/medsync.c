@@ -12,8 +12,10 @@
 #include "utils/guc.h"
 
 #include "common/catalog.h"
+#include "identity/identity.h"
 #include "ledger/ledger.h"
 #include "proofs/checkpoint.h"
+#include "records/records.h"
 #include "vault/vault.h"
 
 PG_MODULE_MAGIC;
@@ -27,5 +29,7 @@ _PG_init(void)
 	medsync_vault_init();
 	medsync_ledger_init();
 	medsync_proofs_init();
+	medsync_identity_init();
+	medsync_records_init();
 	MarkGUCPrefixReserved("medsync");
 }

@@ -194,7 +194,8 @@ say "${BOLD}medsync tests${PLAIN}"
 say
 
 begin "packages"
-packages perl python3 openssl openssh-client libipc-run-perl \
+packages perl python3 python3-cryptography python3-nacl openssl \
+	openssh-client libipc-run-perl \
 	"postgresql-$MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl \
 	"postgresql-$MAJOR-pgaudit" "postgresql-$MAJOR-tablelog" \
 	$([ "$HEAVY" = 0 ] || echo clang libclang-rt-dev)

@@ -248,20 +248,15 @@ insert_into_index(Relation heap, Relation index, HeapTuple tuple)
 	pfree(info);
 }
 
-/*
- * Insert a tuple and its index entries, without executor, triggers or
- * snapshot, so that it works in a PRE_COMMIT callback.  The indexes of our
- * tables are btrees over plain columns; a unique one is checked.  Where a
- * table has partial indexes they share one predicate, and the caller says
- * whether the tuple satisfies it.
- */
-void
-medsync_insert_quietly(Relation heap, HeapTuple tuple, bool in_partial_indexes)
+/* Insert a tuple and its index entries. */
+static void
+insert_quietly(Relation heap, HeapTuple tuple, int options,
+			   bool in_partial_indexes)
 {
 	List	   *indexes = RelationGetIndexList(heap);
 	ListCell   *cell;
 
-	heap_insert(heap, tuple, GetCurrentCommandId(true), 0, NULL);
+	heap_insert(heap, tuple, GetCurrentCommandId(true), options, NULL);
 	foreach(cell, indexes)
 	{
 		Relation	index;
@@ -274,6 +269,30 @@ medsync_insert_quietly(Relation heap, HeapTuple tuple, bool in_partial_indexes)
 		index_close(index, RowExclusiveLock);
 	}
 	list_free(indexes);
+}
+
+/*
+ * Insert a tuple and its index entries, without executor, triggers or
+ * snapshot, so that it works in a PRE_COMMIT callback.  The indexes of our
+ * tables are btrees over plain columns; a unique one is checked.  Where a
+ * table has partial indexes they share one predicate, and the caller says
+ * whether the tuple satisfies it.
+ */
+void
+medsync_insert_quietly(Relation heap, HeapTuple tuple, bool in_partial_indexes)
+{
+	insert_quietly(heap, tuple, 0, in_partial_indexes);
+}
+
+/*
+ * The same for a row that stays whatever becomes of the transaction: it is
+ * frozen from the beginning, and everybody sees it at once.  It is as durable
+ * as its WAL; the caller may flush that.  No partial indexes.
+ */
+void
+medsync_insert_for_good(Relation heap, HeapTuple tuple)
+{
+	insert_quietly(heap, tuple, HEAP_INSERT_FROZEN, false);
 }
 
 /* Has the calling role, directly or not, the rights of the named role? */

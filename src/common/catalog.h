@@ -60,6 +60,7 @@ extern void medsync_scan_end(MedsyncScan *scan);
 
 extern void medsync_insert_quietly(Relation heap, HeapTuple tuple,
 								   bool in_partial_indexes);
+extern void medsync_insert_for_good(Relation heap, HeapTuple tuple);
 
 extern bool medsync_caller_is(const char *role);
 extern void medsync_act_as_extension_owner(Oid *save_userid,

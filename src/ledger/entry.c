@@ -161,6 +161,9 @@ medsync_packed_add(StringInfo body, MedsyncEntry *previous,
 		flags |= MEDSYNC_HAS_ROLE;
 	if (memcmp(entry->key_id, previous->key_id, MEDSYNC_ID_SIZE) != 0)
 		flags |= MEDSYNC_HAS_KEY_ID;
+	if ((entry->fields & previous->fields & MEDSYNC_HAS_PERSON) &&
+		memcmp(entry->person, previous->person, MEDSYNC_ID_SIZE) == 0)
+		flags ^= MEDSYNC_HAS_PERSON | MEDSYNC_HAS_SAME_PERSON;
 
 	enlargeStringInfo(body, MEDSYNC_PACKED_ENTRY_MAX + entry->role_len +
 					  ((flags & MEDSYNC_HAS_IMAGE) ? (int) entry->image_len : 0) +
@@ -324,6 +327,18 @@ read_image(MedsyncReader *reader, MedsyncEntry *entry, uint32 flags)
 		reader->failed = true;
 }
 
+/* Read the person of an entry; entry->fields are still those of the one before. */
+static void
+read_person(MedsyncReader *reader, MedsyncEntry *entry, uint32 flags)
+{
+	if (flags & MEDSYNC_HAS_PERSON)
+		read_fixed(reader, entry->person, MEDSYNC_ID_SIZE);
+	if ((flags & MEDSYNC_HAS_SAME_PERSON) &&
+		((flags & MEDSYNC_HAS_PERSON) ||
+		 (entry->fields & MEDSYNC_HAS_PERSON) == 0))
+		reader->failed = true;
+}
+
 /*
  * Read the next entry into reader->entry.  False at the end of the row and
  * when it is malformed; packed->reader.failed tells which.
@@ -376,8 +391,7 @@ medsync_packed_next(MedsyncPackedReader *packed)
 	if (flags & MEDSYNC_HAS_NEW)
 		read_fixed(reader, entry->new_commitment, MEDSYNC_HASH_SIZE);
 	read_image(reader, entry, flags);
-	if (flags & MEDSYNC_HAS_PERSON)
-		read_fixed(reader, entry->person, MEDSYNC_ID_SIZE);
+	read_person(reader, entry, flags);
 	if (flags & MEDSYNC_HAS_SIGNATURE)
 	{
 		read_fixed(reader, entry->signer, MEDSYNC_ID_SIZE);
@@ -392,6 +406,8 @@ medsync_packed_next(MedsyncPackedReader *packed)
 		if (entry->detail_len > MEDSYNC_DETAIL_MAX)
 			reader->failed = true;
 	}
+	if (flags & MEDSYNC_HAS_SAME_PERSON)
+		flags ^= MEDSYNC_HAS_SAME_PERSON | MEDSYNC_HAS_PERSON;
 	entry->fields = (uint32) flags & ~(MEDSYNC_HAS_KEY_ID);
 	if (memcmp(entry->key_id, no_key, MEDSYNC_ID_SIZE) != 0)
 		entry->fields |= MEDSYNC_HAS_KEY_ID;

@@ -9,6 +9,11 @@
  * medsync.owners_may_track is on); the catalog work is then done as the
  * extension's owner, since nobody else may execute the trigger functions.
  *
+ * Later rooms have tables in schema medsync that are tracked like a user's:
+ * medsync_track_own() does it at their first write.  pg_dump does not carry
+ * the triggers of an extension's tables, so the first write after a restore
+ * puts them back.
+ *
  * Lock order: registration lock, then ShareRowExclusiveLock on the table and
  * its partitions, parents first, then, where an era is new, the seal lock;
  * all to the end of the transaction.  On
@@ -55,7 +60,13 @@
 #include "ledger/track.h"
 #include "vault/vault.h"
 
+#define MAX_OWN_TABLES		32
+
 static bool owners_may_track = false;
+
+/* Names of the tables that medsync_track_own() may be asked for */
+static const char *own_tables[MAX_OWN_TABLES];
+static int	own_table_count = 0;
 
 PG_FUNCTION_INFO_V1(medsync_track);
 PG_FUNCTION_INFO_V1(medsync_untrack);
@@ -70,6 +81,29 @@ medsync_track_init(void)
 							 false,
 							 PGC_SUSET, 0,
 							 NULL, NULL, NULL);
+}
+
+/* Announce a table of schema medsync that is to be tracked; from _PG_init. */
+void
+medsync_track_allow(const char *table)
+{
+	if (own_table_count == MAX_OWN_TABLES)
+		elog(ERROR, "too many tables of medsync are to be tracked");
+	own_tables[own_table_count++] = table;
+}
+
+/* Was this table announced? */
+bool
+medsync_track_is_own(const char *schema_name, const char *table_name)
+{
+	int			i;
+
+	if (strcmp(schema_name, MEDSYNC_SCHEMA) != 0)
+		return false;
+	for (i = 0; i < own_table_count; i++)
+		if (strcmp(own_tables[i], table_name) == 0)
+			return true;
+	return false;
 }
 
 /* May the caller enter this relation into the ledger, or take it out? */
@@ -111,7 +145,8 @@ check_relation(Relation rel)
 				 errmsg("cannot track system catalog \"%s\"", name),
 				 errdetail("Catalogs are changed without firing triggers."),
 				 errhint("Track the tables of your application.")));
-	if (RelationGetNamespace(rel) == medsync_schema_oid(false))
+	if (RelationGetNamespace(rel) == medsync_schema_oid(false) &&
+		!medsync_track_is_own(MEDSYNC_SCHEMA, name))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot track table \"%s.%s\"", MEDSYNC_SCHEMA, name),
@@ -509,19 +544,55 @@ require_argument(FunctionCallInfo fcinfo, int number, const char *name,
 				 errhint("%s", hint)));
 }
 
+/*
+ * Track a relation with its partitions.  The caller has checked and locked
+ * it, holds the registration lock, and has made its first manifest; the
+ * relation is closed.
+ */
+static void
+track_relation(Oid relid, MedsyncManifest *manifest, const char *subject,
+			   List *exclude)
+{
+	Oid			save_userid;
+	int			save_sec_context;
+	List	   *leaves;
+	ListCell   *cell;
+
+	medsync_act_as_extension_owner(&save_userid, &save_sec_context);
+	medsync_ledger_create();
+	medsync_era_announce();
+	register_relation(manifest);
+	leaves = manifest->partitioned ?
+		register_partitions(relid, manifest->table_name, subject,
+							manifest->full, exclude) :
+		list_make1_oid(relid);
+	create_capture_trigger(manifest);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+
+	foreach(cell, leaves)
+	{
+		Relation	leaf = relation_open(lfirst_oid(cell), NoLock);
+
+		if (!medsync_capture_stands(RelationGetRelid(leaf)))
+			ereport(ERROR,
+					(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+					 errmsg("the capture trigger of table \"%s\" is not in place",
+							RelationGetRelationName(leaf))));
+		(void) medsync_capture_all_rows(leaf, MEDSYNC_OP_BASELINE,
+										"medsync: baseline of");
+		relation_close(leaf, NoLock);
+	}
+}
+
 /* medsync.track(): make a table a ledger. */
 Datum
 medsync_track(PG_FUNCTION_ARGS)
 {
 	char	   *subject = NULL;
 	List	   *exclude = NIL;
-	List	   *leaves;
 	MedsyncManifest *manifest;
 	Relation	rel;
 	bool		full;
-	Oid			save_userid;
-	int			save_sec_context;
-	ListCell   *cell;
 
 	require_argument(fcinfo, 0, "relation", "Name the table to track.");
 	require_argument(fcinfo, 2, "payload", "Use \"full\" or \"hash\".");
@@ -553,32 +624,69 @@ medsync_track(PG_FUNCTION_ARGS)
 				 errhint("Name the column that holds the patient, or track it with payload => 'hash'.")));
 
 	relation_close(rel, NoLock);
-
-	medsync_act_as_extension_owner(&save_userid, &save_sec_context);
-	medsync_ledger_create();
-	medsync_era_announce();
-	register_relation(manifest);
-	leaves = manifest->partitioned ?
-		register_partitions(PG_GETARG_OID(0), manifest->table_name, subject,
-							full, exclude) :
-		list_make1_oid(PG_GETARG_OID(0));
-	create_capture_trigger(manifest);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
-
-	foreach(cell, leaves)
-	{
-		Relation	leaf = relation_open(lfirst_oid(cell), NoLock);
-
-		if (!medsync_capture_stands(RelationGetRelid(leaf)))
-			ereport(ERROR,
-					(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
-					 errmsg("the capture trigger of table \"%s\" is not in place",
-							RelationGetRelationName(leaf))));
-		(void) medsync_capture_all_rows(leaf, MEDSYNC_OP_BASELINE,
-										"medsync: baseline of");
-		relation_close(leaf, NoLock);
-	}
+	track_relation(PG_GETARG_OID(0), manifest, subject, exclude);
 	PG_RETURN_VOID();
+}
+
+/* Do both triggers of a tracked table stand? */
+static bool
+triggers_stand(Oid relid)
+{
+	return medsync_capture_stands(relid) && medsync_truncate_stands(relid);
+}
+
+/* Put the triggers of a restored table back; nobody writes to it meanwhile. */
+static void
+restore_triggers(Oid relid, const MedsyncTable *table)
+{
+	MedsyncManifest *manifest = medsync_manifest_load(table->number,
+													  table->manifest_version);
+	Oid			save_userid;
+	int			save_sec_context;
+
+	if (manifest == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+				 errmsg("the ledger's manifest of table \"%s\" is missing",
+						table->table_name)));
+	medsync_act_as_extension_owner(&save_userid, &save_sec_context);
+	if (!medsync_truncate_stands(relid))
+		create_truncate_trigger(manifest);
+	if (!medsync_capture_stands(relid))
+		create_capture_trigger(manifest);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+}
+
+/*
+ * See to it that a table which a room announced is tracked, with this column
+ * as its subject, before that room writes to it for a caller of its own.
+ */
+void
+medsync_track_own(const char *table, const char *subject)
+{
+	MedsyncTable *known;
+	MedsyncManifest *manifest;
+	Relation	rel;
+	Oid			relid;
+
+	Assert(medsync_track_is_own(MEDSYNC_SCHEMA, table));
+	rel = medsync_open(table, AccessShareLock);
+	relid = RelationGetRelid(rel);
+	known = medsync_table_of(rel);
+	table_close(rel, AccessShareLock);
+	if (known != NULL && triggers_stand(relid))
+		return;
+
+	check_database_encoding();
+	medsync_ledger_lock(MEDSYNC_LOCK_REGISTER);
+	rel = medsync_open(table, ShareRowExclusiveLock);
+	known = medsync_table_of(rel);
+	manifest = known ? NULL : first_manifest(rel, subject, true, NIL);
+	relation_close(rel, NoLock);
+	if (known == NULL)
+		track_relation(relid, manifest, subject, NIL);
+	else if (!triggers_stand(relid))
+		restore_triggers(relid, known);
 }
 
 /* Close a table number, and those of its partitions; returns the relations. */

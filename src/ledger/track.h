@@ -13,7 +13,7 @@
 #define MEDSYNC_CAPTURE_TRIGGER		"medsync_capture"
 #define MEDSYNC_TRUNCATE_TRIGGER	"medsync_truncate"
 
-/* Tables of schema medsync that later rooms have tracked; see track.c */
+/* Tables of schema medsync that later rooms keep, and have tracked */
 extern void medsync_track_allow(const char *table);
 extern bool medsync_track_is_own(const char *schema_name,
 								 const char *table_name);

@@ -50,7 +50,8 @@
 
 /*---- Local variables ----*/
 
-static const MedsyncVerifyPart *later_part = NULL;
+static const MedsyncVerifyPart *later_parts[MEDSYNC_VERIFY_PARTS_MAX];
+static int	later_part_count = 0;
 
 PG_FUNCTION_INFO_V1(medsync_verify);
 PG_FUNCTION_INFO_V1(medsync_verify_summary);
@@ -58,7 +59,9 @@ PG_FUNCTION_INFO_V1(medsync_verify_summary);
 void
 medsync_verify_register(const MedsyncVerifyPart *part)
 {
-	later_part = part;
+	if (later_part_count == MEDSYNC_VERIFY_PARTS_MAX)
+		elog(ERROR, "too many parts of medsync.verify()");
+	later_parts[later_part_count++] = part;
 }
 
 /* Lower-case hexadecimal of some bytes. */
@@ -370,6 +373,17 @@ balance_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 	}
 }
 
+/* An entry that later rooms check. */
+static void
+tell_later_parts(Verifier *verifier, const MedsyncWalkEntry *item)
+{
+	int			i;
+
+	for (i = 0; i < later_part_count; i++)
+		if (later_parts[i]->entry != NULL)
+			later_parts[i]->entry(verifier, item);
+}
+
 /* What any entry, sealed or not, must stand. */
 static void
 check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
@@ -397,10 +411,15 @@ check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 		check_manifest(verifier, entry);
 	else if (entry->operation == MEDSYNC_OP_ERA)
 		check_era_entry(verifier, entry);
-	else if (entry->operation == MEDSYNC_OP_SIGNER && later_part != NULL)
-		later_part->entry(verifier, item);
+	else if (entry->operation == MEDSYNC_OP_SIGNER)
+		tell_later_parts(verifier, item);
 	if (entry->table != 0)
+	{
 		table = medsync_verify_table(verifier, entry->table);
+		if (!table->written_here)
+			table->written_here = medsync_era_same_line(item->xact->era,
+														&verifier->here);
+	}
 	if (table == NULL || !table->in_scope || !verifier->keys_open)
 		return;
 	if (!verifier->light)
@@ -826,14 +845,12 @@ static void
 verify_unsealed(Verifier *verifier, List *lines)
 {
 	MedsyncWalk *walk = &verifier->walk;
-	MedsyncEra	current;
 	int64		i;
 
 	verifier->block = NULL;
 	verifier->light = false;
 	walk->xact_count = 0;
-	medsync_era_current(verifier->ledger_id, &current);
-	medsync_walk_gather_unsealed(walk, lines, &current);
+	medsync_walk_gather_unsealed(walk, lines, &verifier->here);
 	medsync_walk_sort(walk);
 	medsync_walk_gather_own(walk);
 	for (i = 0; i < walk->xact_count; i++)
@@ -1263,6 +1280,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 	Verifier   *verifier = palloc0(sizeof(Verifier));
 	bool		exists;
 	int			malformed = 0;
+	int			i;
 
 	check_not_in_trigger();
 	verifier->context = context;
@@ -1282,6 +1300,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 		set_scope(verifier, PG_GETARG_OID(0));
 	exists = medsync_ledger_read(verifier->ledger_id,
 								 &verifier->ledger_created_at);
+	medsync_era_current(verifier->ledger_id, &verifier->here);
 	if (exists || count_rows(verifier, "_block") > 0 ||
 		medsync_tables(SnapshotSelf, &malformed) != NIL ||
 		count_rows(verifier, "_journal") > 0)
@@ -1302,8 +1321,8 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 			run_part(verifier, medsync_verify_balance, "A table");
 		}
 		report_unsealed(verifier);
-		if (later_part != NULL)
-			run_part(verifier, later_part->finish, "A checkpoint");
+		for (i = 0; i < later_part_count; i++)
+			run_part(verifier, later_parts[i]->finish, later_parts[i]->what);
 		medsync_balance_free(verifier->balance);
 		medsync_walk_close(&verifier->walk);
 		table_close(verifier->tile_table, AccessShareLock);

@@ -29,6 +29,7 @@ typedef struct VerifiedTable
 	char	   *name;			/* as findings show it */
 	MedsyncManifest *manifest;	/* the newest announced, if its text holds */
 	bool		live_read;		/* its live rows are in the balance */
+	bool		written_here;	/* this database made an entry of it */
 } VerifiedTable;
 
 /* One run of verify */
@@ -42,6 +43,7 @@ typedef struct Verifier
 	bool		keys_open;		/* the root secret can be read */
 	uint8		ledger_id[MEDSYNC_ID_SIZE];
 	TimestampTz ledger_created_at;
+	MedsyncEra	here;			/* this database's */
 	MedsyncHmacKey seed_key;
 	bool		scoped;			/* a relation was named */
 	int64		since;			/* entries below were verified before */
@@ -91,14 +93,18 @@ typedef struct Verifier
 } Verifier;
 
 /*
- * What a later room checks: "entry" is called for each signer entry, in
- * ledger order and then the unsealed ones; "finish" after the ledger.
+ * What a later room checks: "entry", if it is there, is called for each
+ * signer entry, in ledger order and then the unsealed ones; "finish" after
+ * the ledger.
  */
 typedef struct MedsyncVerifyPart
 {
+	const char *what;			/* could not be read, if "finish" fails */
 	void		(*entry) (Verifier *verifier, const MedsyncWalkEntry *item);
 	void		(*finish) (void *verifier);
 } MedsyncVerifyPart;
+
+#define MEDSYNC_VERIFY_PARTS_MAX	8
 
 /* Where a finding is */
 typedef struct FindingPlace

@@ -255,7 +255,7 @@ static bool
 read_signature(const Line *line, MedsyncNoteSignature *signature)
 {
 	Line		rest = *line;
-	uint8		bytes[MEDSYNC_NOTE_KEY_ID_SIZE + MEDSYNC_SIGNATURE_MAX];
+	uint8		bytes[MEDSYNC_NOTE_KEY_ID_SIZE + MEDSYNC_NOTE_SIGNATURE_MAX];
 	const char *space;
 
 	signature->line = line->text;

@@ -21,7 +21,7 @@
 #define MEDSYNC_NOTE_KEY_ID_SIZE	4
 #define MEDSYNC_KEY_NAME_MAX		128 /* bytes of a key name or origin */
 #define MEDSYNC_ORIGIN_MAX			100 /* bytes of an origin of ours */
-#define MEDSYNC_SIGNATURE_MAX		5000	/* bytes after the key id; post-quantum ones are long */
+#define MEDSYNC_NOTE_SIGNATURE_MAX	5000	/* bytes after the key id; post-quantum ones are long */
 #define MEDSYNC_VKEY_MAX			(MEDSYNC_KEY_NAME_MAX + 64)
 #define MEDSYNC_RECORD_MAX			(64 * 1024 * 1024)	/* bytes of a record of the private export */
 #define MEDSYNC_RECEIPT_MAX			(64 * 1024 * 1024)

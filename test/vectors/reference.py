@@ -359,6 +359,7 @@ HAS_OPERATION, HAS_TABLE, HAS_COMMAND, HAS_STATEMENT_TIME = 1, 2, 4, 8
 HAS_ORDINAL_GAP, HAS_ROLE, HAS_KEY_ID, HAS_ROW_KEY = 16, 32, 64, 128
 HAS_OLD, HAS_NEW, HAS_IMAGE, HAS_LARGE_IMAGE = 256, 512, 1024, 2048
 HAS_REPLICA, HAS_PERSON, HAS_SIGNATURE, HAS_OBJECT, HAS_DETAIL = 4096, 8192, 16384, 32768, 65536
+HAS_SAME_PERSON = 131072
 ENTRY_FIELDS = (HAS_KEY_ID | HAS_ROW_KEY | HAS_OLD | HAS_NEW | HAS_REPLICA | HAS_PERSON |
                 HAS_SIGNATURE | HAS_OBJECT | HAS_DETAIL)
 
@@ -396,6 +397,7 @@ class PackedRow:
         before.statement_time = self.time
         before.role = self.session_role
         before.key_id = NO_ID
+        before.person = None
         for _ in range(count):
             before = self.read_entry(r, before)
             self.entries.append(before)
@@ -405,7 +407,7 @@ class PackedRow:
     def read_entry(self, r, before):
         e = Entry()
         flags = r.varint()
-        if flags >= 1 << 17 or (flags & HAS_IMAGE and flags & HAS_LARGE_IMAGE):
+        if flags >= 1 << 18 or (flags & HAS_IMAGE and flags & HAS_LARGE_IMAGE):
             raise Malformed("flags of an entry")
         e.row = self
         e.operation = r.u8() if flags & HAS_OPERATION else before.operation
@@ -420,11 +422,15 @@ class PackedRow:
         e.new = r.take(32) if flags & HAS_NEW else None
         e.image = r.counted() if flags & HAS_IMAGE else None
         e.large_seed, e.large_length = (r.take(32), r.varint()) if flags & HAS_LARGE_IMAGE else (None, 0)
-        e.person = r.take(16) if flags & HAS_PERSON else None
+        if flags & HAS_SAME_PERSON and (flags & HAS_PERSON or before.person is None):
+            raise Malformed("person of an entry")
+        e.person = (r.take(16) if flags & HAS_PERSON else
+                    before.person if flags & HAS_SAME_PERSON else None)
         e.signature = r.take(16 + 32) if flags & HAS_SIGNATURE else None
         e.object = r.take(32) if flags & HAS_OBJECT else None
         e.detail = r.counted() if flags & HAS_DETAIL else None
-        e.fields = flags & ENTRY_FIELDS & ~HAS_KEY_ID | (HAS_KEY_ID if e.key_id != NO_ID else 0)
+        e.fields = (flags & ENTRY_FIELDS & ~HAS_KEY_ID | (HAS_KEY_ID if e.key_id != NO_ID else 0) |
+                    (HAS_PERSON if e.person is not None else 0))
         return e
 
 
