@@ -180,6 +180,15 @@ sub calls
 			});
 	}
 
+	# records: the caller, whom the session's role stands for, opens with its own key
+	query($node, $db, "SELECT medsync.add_key(id, 'x25519', " . literal($pair{x25519}{public}) . ') FROM medsync.person');
+	$add->('put_record', sub { my ($q, $p) = @_; call('put_record', "'patient 1'", $q->($p), "'text/plain'") });
+	$add->('get_record', sub {
+			my ($q, $p) = @_;
+			my $record = query($node, $db, 'SELECT ' . call('put_record', "'patient 1'", literal($p), "'text/plain'"));
+			call('get_record', "'$record'", $q->($pair{x25519}{private}));
+		});
+
 	# our own errors: none of them repeats an argument
 	my $plain = secret("$who plaintext of mistakes", "CONFIDENTIAL $who mistakes");
 	my $key = secret("$who key of mistakes", sha256("$who mistakes"));
@@ -197,6 +206,9 @@ sub calls
 		"medsync.unwrap_key($k, $rsa)", "medsync.unwrap_key($k, $k)", "medsync.unwrap_key($k, " . literal($pair{x25519}{private}) . ')',
 		"medsync.unwrap_key($k, $ed)", "medsync.public_key($p)", "medsync.public_key($k)",
 		"medsync.public_key(" . literal(substr($pair{'rsa-2048'}{private}, 0, -3)) . ')',
+		"medsync.put_record('patient 1', $p, repeat('x', 300))", "medsync.put_record('patient 1', $p, 'text/plain', ARRAY['6ba7b810-9dad-11d1-80b4-00c04fd430c8'::uuid])",
+		"medsync.put_record('patient 1', $p, 'text/plain', record => '6ba7b810-9dad-11d1-80b4-00c04fd430c8')",
+		"medsync.get_record('6ba7b810-9dad-11d1-80b4-00c04fd430c8', $rsa)", map({ "medsync.get_record((SELECT max(id::text)::uuid FROM medsync._record), $_)" } $k, $p, $rsa, $ed),
 		"medsync.check_signature($p, $p, $k)", "medsync.generate_key_pair('$plain')");
 
 	return (\@calls, \@mistakes, $plain, $key);
@@ -231,6 +243,7 @@ my @wrappers = (
 	'SET force_parallel_mode = on; SELECT %s, 1 / (random() * 0)::int FROM strict; RESET force_parallel_mode');
 
 my $tables = <<'SQL';
+SELECT medsync.verify_person(medsync.register_person('practitioner', 'Dr. A', current_user::regrole));
 CREATE TABLE strict (id int PRIMARY KEY, a text CHECK (length(a) < 4));
 CREATE VIEW strict_view AS SELECT * FROM strict WHERE id = 1 WITH CHECK OPTION;
 INSERT INTO strict VALUES (1, 'abc');
@@ -305,6 +318,7 @@ sub pour
 		"INSERT INTO vault (sealed) VALUES (seal('$plain', $k));");
 	is(query($node, $db, "SELECT count(*) FROM vault WHERE medsync.decrypt(sealed, $k) = '$plain'"), '101', "$who: what is stored can be opened");
 	is(query($node, $db, 'SELECT count(*) FROM arrival'), '1', "$who: one row has arrived");
+	cmp_ok(query($node, $db, 'SELECT count(*) FROM medsync._record_chunk'), '>', 4, "$who: records are stored");
 
 	# cancelled, terminated
 	run($node, $db, @first, "SET statement_timeout = '200ms';", "SELECT medsync.encrypt($p, $k), pg_sleep(20);", "SELECT seal('$plain', $k), pg_sleep(20);",
