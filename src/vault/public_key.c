@@ -46,6 +46,7 @@
 #define P256_SPKI_SIZE		91	/* RFC 5480, uncompressed point */
 
 #define ECX_KEY_SIZE		32
+#define P256_POINT_SIZE		65
 #define P256_NUMBER_SIZE	32	/* of r and of s */
 #define P256_SIGNATURE_SIZE (2 * P256_NUMBER_SIZE)
 #define DER_SIGNATURE_MAX	80	/* two numbers of up to 33 bytes, and their headers */
@@ -317,11 +318,31 @@ x25519_is_sound(EVP_PKEY *pkey)
 	return sound;
 }
 
+/*
+ * A point of P-256 can be written in three ways, and OpenSSL remembers which.
+ * We take the uncompressed one, that of the other programs.
+ */
+bool
+medsync_p256_is_sound(EVP_PKEY *pkey)
+{
+	uint8		der[MEDSYNC_PUBLIC_KEY_MAX];
+	uint8	   *end = der;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	bool		sound;
+
+	sound = ctx != NULL &&
+		i2d_PUBKEY(pkey, NULL) == P256_SPKI_SIZE &&
+		i2d_PUBKEY(pkey, &end) == P256_SPKI_SIZE &&
+		der[P256_SPKI_SIZE - P256_POINT_SIZE] == POINT_CONVERSION_UNCOMPRESSED &&
+		EVP_PKEY_public_check_quick(ctx) == 1;
+	EVP_PKEY_CTX_free(ctx);
+	return sound;
+}
+
 /* Is the decoded key one that we take?  NONE if not. */
 static MedsyncKeyAlgorithm
 check_key(MedsyncKeyAlgorithm algorithm, EVP_PKEY *pkey, size_t len)
 {
-	EVP_PKEY_CTX *ctx;
 	bool		sound = false;
 
 	switch (algorithm)
@@ -333,10 +354,7 @@ check_key(MedsyncKeyAlgorithm algorithm, EVP_PKEY *pkey, size_t len)
 			sound = len == ECX_SPKI_SIZE && x25519_is_sound(pkey);
 			break;
 		case MEDSYNC_P256:
-			ctx = EVP_PKEY_CTX_new(pkey, NULL);
-			sound = len == P256_SPKI_SIZE && ctx != NULL &&
-				EVP_PKEY_public_check_quick(ctx) == 1;
-			EVP_PKEY_CTX_free(ctx);
+			sound = medsync_p256_is_sound(pkey);
 			break;
 		default:
 			return medsync_rsa_size(pkey);
