@@ -4,9 +4,10 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" medsync.control
 
 # The rooms, in the order in which one may call another.
 COMMON = src/common/wire.o src/common/json_text.o src/common/calendar.o \
-	src/common/catalog.o
-VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/master_key.o src/vault/subject_key.o \
-	src/vault/public_key.o src/vault/private_key.o src/vault/primitives.o
+	src/common/catalog.o src/common/apart.o
+VAULT = src/vault/crypto.o src/vault/key_file.o src/vault/key_command.o \
+	src/vault/master_key.o src/vault/kek.o src/vault/subject_key.o src/vault/rotate.o \
+	src/vault/public_key.o src/vault/private_key.o src/vault/primitives.o src/vault/quiet.o
 LEDGER = src/ledger/canonical.o src/ledger/canonical_json.o src/ledger/entry.o src/ledger/merkle.o src/ledger/commitment.o \
 	src/ledger/manifest_text.o src/ledger/signing.o src/ledger/manifest.o src/ledger/ledger.o src/ledger/row.o \
 	src/ledger/image.o src/ledger/journal.o src/ledger/capture.o \
@@ -21,15 +22,17 @@ PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/sig
 IDENTITY = src/identity/people.o src/identity/keys.o src/identity/actor.o \
 	src/identity/sign_in.o src/identity/notice.o src/identity/signature.o \
 	src/identity/signed_table.o
+RECORDS = src/records/store.o src/records/envelope.o src/records/access.o \
+	src/records/event.o src/records/records.o src/records/verify_records.o
 
 MODULE_big = medsync
-OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS) $(IDENTITY)
+OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS) $(IDENTITY) $(RECORDS)
 
 # The install script is the rooms' parts in this order.
-SQL_PARTS = src/common/common.sql src/vault/vault.sql \
+SQL_PARTS = src/common/common.sql src/vault/vault.sql src/vault/rotate.sql \
 	src/vault/primitives.sql src/ledger/ledger.sql \
 	src/proofs/proofs.sql src/proofs/witness.sql \
-	src/identity/identity.sql src/identity/signature.sql
+	src/identity/identity.sql src/identity/signature.sql src/records/records.sql
 DATA_built = medsync--$(EXTVERSION).sql
 
 # The offline verifier: a program of its own, and files that it shares with
