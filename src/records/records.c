@@ -233,13 +233,16 @@ static void
 check_statement(MedsyncRecordCall *call, const MedsyncRecordVersion *version)
 {
 	uint8		public_key[MEDSYNC_ED25519_KEY_SIZE];
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
 
 	if (version == NULL || !version->intact)
 		medsync_record_damaged(call, version ? version->number : 0,
 							   MEDSYNC_REASON_ROWS);
 	medsync_statement_key(public_key);
-	if (!medsync_statement_holds(medsync_ledger_id(), public_key,
-								 call->record, version))
+	if (!medsync_ledger_read(ledger_id, &created_at) ||
+		!medsync_statement_holds(ledger_id, public_key, call->record,
+								 version))
 		medsync_record_damaged(call, version->number,
 							   MEDSYNC_REASON_STATEMENT);
 }
