@@ -585,6 +585,11 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 		rendering.values = values;
 		rendering.isnull = isnull;
 		place.row_key = render_safely(render_live_key, &rendering);
+		if (missing != NULL && missing->item != NULL)
+		{
+			place.index = missing->item->index;
+			place.block = medsync_verify_block_of(verifier, place.index);
+		}
 		if (table->manifest->signer != 0 && table->manifest->full)
 			check_live_signature(verifier, table->manifest, &rendering, place);
 		ReleaseBuffer(page);
@@ -594,8 +599,6 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 
 	if (missing != NULL && missing->item != NULL)
 	{
-		place.index = missing->item->index;
-		place.block = medsync_verify_block_of(verifier, place.index);
 		medsync_verify_report(verifier, "error", "altered", place,
 							  medsync_verify_hex(missing->item->commitment, MEDSYNC_HASH_SIZE),
 							  medsync_verify_hex(item->commitment, MEDSYNC_HASH_SIZE),
