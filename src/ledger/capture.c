@@ -79,7 +79,7 @@ typedef struct EncodedRow
 {
 	Datum	   *values;
 	bool	   *isnull;
-	MedsyncSink row;			/* canonical row; empty where only its digest counts */
+	MedsyncSink row;			/* canonical row; empty if only hashed */
 	MedsyncSink key;			/* canonical row of the key columns */
 	const MedsyncSubjectKey *subject;	/* until the next one is encoded */
 	uint8		key_id[MEDSYNC_ID_SIZE];

@@ -19,7 +19,7 @@ typedef struct MedsyncSignedRow
 	const MedsyncRowSignature *signature;
 	const void *message;		/* what it must be over */
 	size_t		message_len;
-	bool		now;			/* the signer's key must be valid now, not only fit */
+	bool		now;			/* the signer's key must be valid now too */
 
 	/* filled in: what held, where it must be valid now */
 	uint8		detail[MEDSYNC_DETAIL_MAX];

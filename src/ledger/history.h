@@ -30,7 +30,7 @@ typedef struct MedsyncSignedEntry
 	TimestampTz at;
 	const MedsyncEntry *entry;
 	MedsyncManifest *manifest;	/* the newest of its table */
-	const void *row;			/* canonical row; NULL: the ledger has no image */
+	const void *row;			/* canonical row; NULL: there is no image */
 	size_t		row_len;
 	Jsonb	   *row_key;		/* NULL without the row */
 } MedsyncSignedEntry;

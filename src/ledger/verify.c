@@ -379,7 +379,7 @@ root_manifest(Verifier *verifier, const MedsyncManifest *manifest)
  */
 const char *
 medsync_verify_signed_row(Verifier *verifier, const MedsyncManifest *manifest,
-						 const MedsyncEntry *entry, const StringInfo row)
+						  const MedsyncEntry *entry, const StringInfo row)
 {
 	const MedsyncManifest *root = root_manifest(verifier, manifest);
 	MedsyncVerifiedRow checked = {.entry = entry};
@@ -421,7 +421,7 @@ check_signed_entry(Verifier *verifier, const MedsyncManifest *manifest,
 	if ((entry->fields & MEDSYNC_HAS_NEW) == 0)
 		return;
 	problem = medsync_verify_signed_row(verifier, manifest, entry,
-									   has_row ? &verifier->image : NULL);
+										has_row ? &verifier->image : NULL);
 	if (problem != NULL)
 		medsync_verify_report(verifier, "error", "bad_signature",
 							  entry_place(verifier, entry), NULL, NULL,

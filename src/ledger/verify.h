@@ -136,9 +136,9 @@ typedef struct FindingPlace
 extern void medsync_verify_register(const MedsyncVerifyPart *part);
 extern void medsync_verify_set_signature_check(MedsyncVerifySignature check);
 extern const char *medsync_verify_signed_row(Verifier *verifier,
-											const MedsyncManifest *manifest,
-											const MedsyncEntry *entry,
-											const StringInfo row);
+											 const MedsyncManifest *manifest,
+											 const MedsyncEntry *entry,
+											 const StringInfo row);
 extern void medsync_verify_report(Verifier *verifier, const char *severity,
 								  const char *verdict, FindingPlace place,
 								  const char *expected, const char *found,
