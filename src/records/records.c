@@ -46,6 +46,7 @@
 #include "ledger/ledger.h"
 #include "ledger/verify.h"
 #include "records/records.h"
+#include "vault/quiet.h"
 
 PG_FUNCTION_INFO_V1(medsync_put_record);
 PG_FUNCTION_INFO_V1(medsync_get_record);
@@ -232,13 +233,16 @@ static void
 check_statement(MedsyncRecordCall *call, const MedsyncRecordVersion *version)
 {
 	uint8		public_key[MEDSYNC_ED25519_KEY_SIZE];
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
 
 	if (version == NULL || !version->intact)
 		medsync_record_damaged(call, version ? version->number : 0,
 							   MEDSYNC_REASON_ROWS);
 	medsync_statement_key(public_key);
-	if (!medsync_statement_holds(medsync_ledger_id(), public_key,
-								 call->record, version))
+	if (!medsync_ledger_read(ledger_id, &created_at) ||
+		!medsync_statement_holds(ledger_id, public_key, call->record,
+								 version))
 		medsync_record_damaged(call, version->number,
 							   MEDSYNC_REASON_STATEMENT);
 }
@@ -443,6 +447,7 @@ medsync_put_record(PG_FUNCTION_ARGS)
 	int			count;
 	int			i;
 
+	medsync_quiet_statement();
 	PreventCommandIfReadOnly("medsync.put_record()");
 	content = content_argument(fcinfo, 1);
 	recipients = recipients_argument(fcinfo, 3, &count);
@@ -507,6 +512,7 @@ medsync_get_record(PG_FUNCTION_ARGS)
 	MedsyncRecordCall *call;
 	bytea	   *content;
 
+	medsync_quiet_statement();
 	PreventCommandIfReadOnly("medsync.get_record()");
 	call = begin_call(id, NULL);
 	version = look_up(call, number, MEDSYNC_RECORD_READ, NULL);

@@ -7,6 +7,10 @@
  * gives the bytes.  All but _record_chunk are tracked by the ledger, from
  * the first call that writes them.  The chunks are bound by the digest in
  * _record_version, and that by the vault's signature.
+ *
+ * No foreign keys: every change is based on what is there now, under a lock
+ * on the record, where a foreign key would look at the caller's snapshot and
+ * miss a version that was made after it.  verify() looks for orphans.
  */
 CREATE TABLE medsync._record (
 	record pg_catalog.uuid NOT NULL,
@@ -36,8 +40,7 @@ CREATE TABLE medsync._record_version (
 	author pg_catalog.uuid NOT NULL,
 	created_at pg_catalog.timestamptz NOT NULL,
 	signature pg_catalog.bytea NOT NULL,
-	CONSTRAINT _record_version_pkey PRIMARY KEY (record, version),
-	CONSTRAINT _record_version_record_fkey FOREIGN KEY (record) REFERENCES medsync._record
+	CONSTRAINT _record_version_pkey PRIMARY KEY (record, version)
 );
 REVOKE ALL ON TABLE medsync._record_version FROM PUBLIC;
 ALTER TABLE medsync._record_version
@@ -69,8 +72,7 @@ CREATE TABLE medsync._record_wrap (
 	wrapped pg_catalog.bytea,
 	granted_at pg_catalog.timestamptz NOT NULL,
 	granted_by pg_catalog.uuid NOT NULL,
-	CONSTRAINT _record_wrap_pkey PRIMARY KEY (record, version, person),
-	CONSTRAINT _record_wrap_version_fkey FOREIGN KEY (record, version) REFERENCES medsync._record_version
+	CONSTRAINT _record_wrap_pkey PRIMARY KEY (record, version, person)
 );
 REVOKE ALL ON TABLE medsync._record_wrap FROM PUBLIC;
 ALTER TABLE medsync._record_wrap ALTER COLUMN wrapped SET STORAGE PLAIN;
@@ -86,10 +88,7 @@ COMMENT ON COLUMN medsync._record_wrap.wrapped IS 'The data key: RSAES-OAEP bloc
 COMMENT ON COLUMN medsync._record_wrap.granted_at IS 'Since when this person holds the version';
 COMMENT ON COLUMN medsync._record_wrap.granted_by IS 'Person who granted it';
 
-/*
- * No foreign key: chunks are written before the version's row, which holds
- * their digest.  EXTERNAL: ciphertext does not compress.
- */
+-- EXTERNAL: ciphertext does not compress.
 CREATE TABLE medsync._record_chunk (
 	record pg_catalog.uuid NOT NULL,
 	version pg_catalog.int4 NOT NULL,
@@ -105,11 +104,7 @@ COMMENT ON COLUMN medsync._record_chunk.version IS 'The version';
 COMMENT ON COLUMN medsync._record_chunk.chunk IS 'Number of the chunk, from 0';
 COMMENT ON COLUMN medsync._record_chunk.body IS 'AES-256-GCM ciphertext and tag under the version''s data key';
 
-/*
- * What was done with records, and what was refused.  No foreign keys: a row
- * must be writable apart while a record is locked, and for a record that
- * does not exist.
- */
+-- Rows are also written apart, while the record is locked or does not exist.
 CREATE TABLE medsync.record_event (
 	id pg_catalog.uuid NOT NULL,
 	at pg_catalog.timestamptz NOT NULL,

@@ -530,14 +530,14 @@ medsync_master_key_lock(void)
 	if (fd < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
-				 errmsg("could not open file \"%s\": %m", path),
+				 errmsg("could not create lock of master key file \"%s\": %m", path),
 				 errhint("The server must be allowed to make and rename files beside the master key file.")));
 	while (flock(fd, LOCK_EX | LOCK_NB) != 0)
 	{
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			ereport(ERROR,
 					(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
-					 errmsg("could not lock file \"%s\": %m", path)));
+					 errmsg("could not take lock of master key file \"%s\": %m", path)));
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(LOCK_WAIT_MS * 1000L);
 	}

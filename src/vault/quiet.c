@@ -51,7 +51,7 @@
 
 /* The functions; what follows their arguments is a parenthesis */
 static const char *const secret_functions[] = {
-	"encrypt", "decrypt", "rsa_encrypt", "rsa_decrypt", "sign",
+	"encrypt", "decrypt", "rsa_encrypt", "rsa_decrypt", "sign", "sign_in",
 	"check_signature", "verify_signature", "wrap_key", "unwrap_key",
 	"public_key", "generate_key", "generate_key_pair", "put_record", "get_record",
 	"import_jwe"

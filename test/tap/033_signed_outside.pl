@@ -509,10 +509,17 @@ my ($members) = $manifest[$demanding] =~ /("signer":\d+,"signature":\d+,)/;
 my ($later) = grep { $_ > $demanding && $manifest[$_] =~ /"name":"rx"/ } 0 .. $#manifest;
 
 breaks('the export as it is', undef);
+# The entry of rx 10: both roles are "postgres", the detail comes last.
+my ($e10) = sql('SELECT max(entry_index) FROM medsync.history(\'rx\', \'{"id": 10}\')');
+my $held = length sql("SELECT held FROM medsync.signatures('rx', '{\"id\": 10}')") =~ s/(?<=[,:]) //gr;
 my $altered = qr/^error\|entry_altered\|(?:public\.rx)?\|\|\d+\|\d+$/;
 breaks('a version that does not demand it any more', [$altered], 'manifest', "M$later", $members, '');
 breaks('manifests that never demanded it', [ $altered, $altered ], map { ('manifest', "M$_", $members, '') } $demanding, $later);
 breaks('a signature without what signs it', [$altered], 'manifest', "M$demanding", '"signature":5,', '');
+
+breaks('a signature and nothing that held', [$altered], 'set', "E$e10", 103, '000042c0', 'shorten', "E$e10", 2 + $held);
+breaks('something that held, and no signature', [qr/^error\|bad_signature\|public\.rx\|\|\d+\|\d+$/],
+	'set', "E$e10", 103, '000102c0', 'splice', "E$e10", 127 + 16 + 32, 48, '');
 
 # ------------------------------------------------------------------
 # A longer ledger, where look-ups lead to the key
