@@ -195,7 +195,7 @@ say
 
 begin "packages"
 packages perl python3 python3-cryptography python3-nacl openssl \
-	openssh-client libipc-run-perl \
+	openssh-client libipc-run-perl pgbouncer libfaketime \
 	"postgresql-$MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl \
 	"postgresql-$MAJOR-pgaudit" "postgresql-$MAJOR-tablelog" \
 	$([ "$HEAVY" = 0 ] || echo clang libclang-rt-dev)

@@ -27,6 +27,7 @@
 
 #include "common/catalog.h"
 #include "identity/identity_internal.h"
+#include "identity/signature.h"
 #include "ledger/track.h"
 
 #define MAX_SPECIALTIES		100
@@ -53,6 +54,7 @@ medsync_identity_init(void)
 	medsync_keys_init();
 	medsync_actor_init();
 	medsync_sign_in_init();
+	medsync_signature_init();
 }
 
 /*---- For the whole room ----*/

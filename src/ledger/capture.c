@@ -6,7 +6,9 @@
  * One AFTER ROW trigger, ENABLE ALWAYS, stands on each tracked table and
  * partition.  For each event it encodes the row as stored, commits to it and
  * hands an entry, with the sealed row image where one is wanted, to the
- * journal.  It stores nothing itself.
+ * journal.  It stores nothing itself.  Where the table demands signatures, the
+ * row as stored is handed to the room that knows the keys, before anything is
+ * recorded.
  *
  * Every look-up here is done with non-MVCC snapshots: an MVCC one would give
  * unrelated SERIALIZABLE inserts a serialisation failure.  A relation's plan
@@ -57,23 +59,36 @@ typedef struct CapturePlan
 	bool		valid;
 	bool		busy;			/* a capture is using it */
 	MedsyncPlan *plan;
+	MedsyncManifest *manifest;	/* NULL: no signature is demanded */
+	MedsyncManifest *root;		/* of the root partitioned table, or the same */
 	MedsyncSubjectKey table_key;
 	MedsyncHmacKey label;		/* the table's K_label */
 } CapturePlan;
+
+/* What an entry says of the signature of its row */
+typedef struct RowSigned
+{
+	uint8		signer[MEDSYNC_ID_SIZE];
+	uint8		digest[MEDSYNC_HASH_SIZE];
+	uint8		detail[MEDSYNC_DETAIL_MAX];
+	int			detail_len;
+} RowSigned;
 
 /* One version of a row, encoded */
 typedef struct EncodedRow
 {
 	Datum	   *values;
 	bool	   *isnull;
-	MedsyncSink row;			/* canonical row; empty in hash mode */
+	MedsyncSink row;			/* canonical row; empty if only hashed */
 	MedsyncSink key;			/* canonical row of the key columns */
 	const MedsyncSubjectKey *subject;	/* until the next one is encoded */
 	uint8		key_id[MEDSYNC_ID_SIZE];
 	MedsyncRowDigest digest;
+	RowSigned  *signed_by;		/* NULL: no signature is demanded */
 } EncodedRow;
 
 static HTAB *capture_plans;
+static MedsyncSignatureCheck signature_check = NULL;
 
 PG_FUNCTION_INFO_V1(medsync_capture);
 PG_FUNCTION_INFO_V1(medsync_truncate);
@@ -106,6 +121,12 @@ medsync_capture_init(void)
 	CacheRegisterRelcacheCallback(invalidate_plan, (Datum) 0);
 }
 
+void
+medsync_capture_set_signature_check(MedsyncSignatureCheck check)
+{
+	signature_check = check;
+}
+
 /* Release what an outdated plan holds, unless a caller up the stack uses it. */
 static void
 release_plan(CapturePlan *cached)
@@ -117,7 +138,23 @@ release_plan(CapturePlan *cached)
 		MemoryContextDelete(cached->plan->context);
 	}
 	cached->plan = NULL;
+	cached->manifest = cached->root = NULL;
 	cached->busy = false;
+}
+
+/* Keep the manifests that the signatures of a relation's rows are read by. */
+static void
+keep_signing_manifests(CapturePlan *cached, MedsyncManifest *manifest,
+					   MemoryContext context)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	MedsyncManifest *root = medsync_manifest_root(manifest);
+	char	   *content = medsync_manifest_write(manifest);
+
+	cached->manifest = medsync_manifest_parse(content);
+	cached->root = root == manifest ? cached->manifest : root;
+	pfree(content);
+	MemoryContextSwitchTo(oldcontext);
 }
 
 /* Build the plan of a tracked relation and fetch its table's own key. */
@@ -148,6 +185,8 @@ fill_plan(CapturePlan *cached, Relation rel)
 						RelationGetRelationName(rel)),
 				 errdetail_internal("%s", cached->plan->problem),
 				 errhint("Call medsync.untrack() and medsync.track() to start a new baseline.")));
+	if (manifest->signer != 0)
+		keep_signing_manifests(cached, manifest, context);
 	medsync_wire_store_u32(number, table->number);
 	cached->table_key = *medsync_vault_subject_key(MEDSYNC_SUBJECT_TABLE,
 												   number, sizeof(number));
@@ -170,6 +209,7 @@ capture_plan(Relation rel)
 	{
 		cached->valid = cached->busy = false;
 		cached->plan = NULL;
+		cached->manifest = cached->root = NULL;
 	}
 	if (!cached->valid)
 	{
@@ -212,18 +252,91 @@ find_subject_key(const CapturePlan *cached, EncodedRow *row)
 	memcpy(row->key_id, row->subject->id, MEDSYNC_ID_SIZE);
 }
 
+/*
+ * Check the signature of an encoded row.  NULL: it holds, and "held" has it;
+ * else why not.
+ */
+static const char *
+check_signature(const CapturePlan *cached, const MedsyncSink *row, bool now,
+				RowSigned *held)
+{
+	MedsyncRowSignature signature;
+	MedsyncSignedRow checked;
+	StringInfoData message;
+	const char *problem;
+
+	initStringInfo(&message);
+	if (signature_check == NULL ||
+		!medsync_signing_message(&message, medsync_ledger_id(),
+								 cached->manifest, cached->root,
+								 row->buf.data, row->buf.len, &signature))
+		elog(ERROR, "could not read the signature of a row");
+	checked.signature = &signature;
+	checked.message = message.data;
+	checked.message_len = message.len;
+	checked.now = now;
+	checked.detail_len = 0;
+	problem = signature_check(&checked);
+	pfree(message.data);
+	if (problem != NULL)
+		return problem;
+	memcpy(held->signer, signature.signer, MEDSYNC_ID_SIZE);
+	medsync_sha256(signature.signature, signature.signature_len, held->digest);
+	memcpy(held->detail, checked.detail, checked.detail_len);
+	held->detail_len = checked.detail_len;
+	return NULL;
+}
+
+/*
+ * A row must be signed, if its table demands it.  One that stays as it was
+ * needs no key that is valid still.
+ */
+static void
+require_signature(const CapturePlan *cached, Relation rel,
+				  MedsyncOperation operation, const EncodedRow *old_row,
+				  EncodedRow *new_row)
+{
+	bool		now = operation != MEDSYNC_OP_BASELINE;
+	const char *problem;
+
+	if (cached->manifest == NULL)
+		return;
+	if (old_row != NULL &&
+		memcmp(old_row->digest.hash, new_row->digest.hash,
+			   MEDSYNC_HASH_SIZE) == 0)
+		now = false;
+	new_row->signed_by = palloc(sizeof(RowSigned));
+	problem = check_signature(cached, &new_row->row, now, new_row->signed_by);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_SIGNATURE_INVALID),
+				 errmsg("row of table \"%s\" is not validly signed",
+						RelationGetRelationName(rel)),
+				 errdetail_internal("%s", problem),
+				 errhint("A key that is valid must sign the bytes that medsync.signing_bytes() gives for the row as it is stored."),
+				 errtable(rel)));
+}
+
+/* Are the bytes of new rows needed, or just their digest? */
+static bool
+keeps_bytes(const CapturePlan *cached)
+{
+	return cached->plan->full || cached->manifest != NULL;
+}
+
 /* Encode one version of a row and commit to it. */
 static void
-encode_row(const CapturePlan *cached, EncodedRow *row, bool with_image)
+encode_row(const CapturePlan *cached, EncodedRow *row, bool keep_bytes)
 {
 	const MedsyncPlan *plan = cached->plan;
 	MedsyncSha256 sha;
 
+	row->signed_by = NULL;
 	initStringInfo(&row->row.buf);
-	row->row.hash = with_image ? NULL : &sha;
+	row->row.hash = keep_bytes ? NULL : &sha;
 	medsync_row_hash_start(&sha, plan->table);
 	medsync_row_encode(&row->row, plan, row->values, row->isnull);
-	if (with_image)
+	if (keep_bytes)
 		medsync_sha256_update(&sha, row->row.buf.data, row->row.buf.len);
 	else
 		medsync_sink_flush(&row->row);
@@ -250,6 +363,21 @@ set_row_identity(const CapturePlan *cached, MedsyncEntry *entry,
 		medsync_row_key(&cached->label, row->key.buf.data, row->key.buf.len,
 						entry->row_key);
 		entry->fields |= MEDSYNC_HAS_ROW_KEY;
+	}
+}
+
+/* Put into an entry who signed its row. */
+static void
+set_signature(MedsyncEntry *entry, const RowSigned *signed_by)
+{
+	memcpy(entry->signer, signed_by->signer, MEDSYNC_ID_SIZE);
+	memcpy(entry->signature_digest, signed_by->digest, MEDSYNC_HASH_SIZE);
+	entry->fields |= MEDSYNC_HAS_SIGNATURE;
+	if (signed_by->detail_len > 0)
+	{
+		entry->detail = signed_by->detail;
+		entry->detail_len = signed_by->detail_len;
+		entry->fields |= MEDSYNC_HAS_DETAIL;
 	}
 }
 
@@ -283,6 +411,8 @@ record_entry(const CapturePlan *cached, MedsyncOperation operation,
 							   &room);
 	}
 	set_row_identity(cached, &entry, new_row ? new_row : old_row);
+	if (new_row != NULL && new_row->signed_by != NULL)
+		set_signature(&entry, new_row->signed_by);
 	medsync_journal_add(&entry);
 }
 
@@ -355,6 +485,7 @@ medsync_capture(PG_FUNCTION_ARGS)
 	EncodedRow	new_row;
 	CapturePlan *cached;
 	TupleDesc	desc;
+	CommandId	command;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -375,10 +506,11 @@ medsync_capture(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
 		deform_row(trigdata->tg_trigtuple, desc, &new_row);
-		encode_row(cached, &new_row, cached->plan->full);
-		record_entry(cached, MEDSYNC_OP_INSERT,
-					 HeapTupleHeaderGetCmin(trigdata->tg_trigtuple->t_data),
-					 NULL, &new_row);
+		command = HeapTupleHeaderGetCmin(trigdata->tg_trigtuple->t_data);
+		encode_row(cached, &new_row, keeps_bytes(cached));
+		require_signature(cached, trigdata->tg_relation, MEDSYNC_OP_INSERT,
+						  NULL, &new_row);
+		record_entry(cached, MEDSYNC_OP_INSERT, command, NULL, &new_row);
 	}
 	else if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
 	{
@@ -386,10 +518,11 @@ medsync_capture(PG_FUNCTION_ARGS)
 		deform_row(trigdata->tg_newtuple, desc, &new_row);
 		share_toasted_values(desc, &old_row, &new_row);
 		encode_row(cached, &old_row, false);
-		encode_row(cached, &new_row, cached->plan->full);
-		record_update(cached,
-					  HeapTupleHeaderGetCmin(trigdata->tg_newtuple->t_data),
-					  &old_row, &new_row);
+		command = HeapTupleHeaderGetCmin(trigdata->tg_newtuple->t_data);
+		encode_row(cached, &new_row, keeps_bytes(cached));
+		require_signature(cached, trigdata->tg_relation, MEDSYNC_OP_UPDATE,
+						  &old_row, &new_row);
+		record_update(cached, command, &old_row, &new_row);
 	}
 	else
 	{
@@ -442,7 +575,8 @@ medsync_capture_all_rows(Relation rel, MedsyncOperation operation,
 		}
 		else
 		{
-			encode_row(cached, &row, cached->plan->full);
+			encode_row(cached, &row, keeps_bytes(cached));
+			require_signature(cached, rel, operation, NULL, &row);
 			record_entry(cached, operation, command, NULL, &row);
 		}
 		MemoryContextSwitchTo(context);
@@ -461,6 +595,52 @@ medsync_capture_all_rows(Relation rel, MedsyncOperation operation,
 	UnregisterSnapshot(snapshot);
 	if (count >= ROWS_BETWEEN_REPORTS)
 		pgstat_report_activity(STATE_RUNNING, debug_query_string);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+	return count;
+}
+
+/*
+ * How many rows of a relation that demands signatures have none that holds?
+ * The caller holds a lock that keeps writers out.
+ */
+uint64
+medsync_capture_count_unsigned(Relation rel)
+{
+	CapturePlan *cached = capture_plan(rel);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "medsync row",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MemoryContext row_context = AllocSetContextCreate(context,
+													  "medsync one row",
+													  ALLOCSET_DEFAULT_SIZES);
+	uint64		count = 0;
+	MedsyncScan scan;
+	HeapTuple	tuple;
+
+	cached->busy = true;
+	medsync_scan_begin(&scan, rel, NULL, snapshot, 0, NULL);
+	while ((tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		EncodedRow	row;
+		RowSigned	held;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(row_context);
+		deform_row(tuple, RelationGetDescr(rel), &row);
+		initStringInfo(&row.row.buf);
+		row.row.hash = NULL;
+		medsync_row_encode(&row.row, cached->plan, row.values, row.isnull);
+		if (check_signature(cached, &row.row, false, &held) != NULL)
+			count++;
+		MemoryContextSwitchTo(context);
+		MemoryContextReset(row_context);
+	}
+	medsync_scan_end(&scan);
+	cached->busy = false;
+	UnregisterSnapshot(snapshot);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
 	return count;

@@ -132,6 +132,18 @@ medsync_packed_first(MedsyncEntry *previous, const MedsyncPackedHeader *header)
 	previous->role_len = header->session_role_len;
 }
 
+/* Did the same key sign both rows, and is the same known of its holder? */
+static bool
+same_signer(const MedsyncEntry *previous, const MedsyncEntry *entry)
+{
+	const uint32 both = MEDSYNC_HAS_SIGNATURE | MEDSYNC_HAS_DETAIL;
+
+	return (entry->fields & previous->fields & both) == both &&
+		memcmp(entry->signer, previous->signer, MEDSYNC_ID_SIZE) == 0 &&
+		entry->detail_len == previous->detail_len &&
+		memcmp(entry->detail, previous->detail, entry->detail_len) == 0;
+}
+
 /*
  * Append one entry in packed form, leaving out what equals the previous
  * one, and make it the previous one.  The statement time is written as its
@@ -164,6 +176,9 @@ medsync_packed_add(StringInfo body, MedsyncEntry *previous,
 	if ((entry->fields & previous->fields & MEDSYNC_HAS_PERSON) &&
 		memcmp(entry->person, previous->person, MEDSYNC_ID_SIZE) == 0)
 		flags ^= MEDSYNC_HAS_PERSON | MEDSYNC_HAS_SAME_PERSON;
+	if (same_signer(previous, entry))
+		flags ^= MEDSYNC_HAS_SIGNATURE | MEDSYNC_HAS_DETAIL |
+			MEDSYNC_HAS_SAME_SIGNER;
 
 	enlargeStringInfo(body, MEDSYNC_PACKED_ENTRY_MAX + entry->role_len +
 					  ((flags & MEDSYNC_HAS_IMAGE) ? (int) entry->image_len : 0) +
@@ -210,10 +225,9 @@ medsync_packed_add(StringInfo body, MedsyncEntry *previous,
 	if (flags & MEDSYNC_HAS_PERSON)
 		p = poke(p, entry->person, MEDSYNC_ID_SIZE);
 	if (flags & MEDSYNC_HAS_SIGNATURE)
-	{
 		p = poke(p, entry->signer, MEDSYNC_ID_SIZE);
+	if (flags & (MEDSYNC_HAS_SIGNATURE | MEDSYNC_HAS_SAME_SIGNER))
 		p = poke(p, entry->signature_digest, MEDSYNC_HASH_SIZE);
-	}
 	if (flags & MEDSYNC_HAS_OBJECT)
 		p = poke(p, entry->object, MEDSYNC_HASH_SIZE);
 	if (flags & MEDSYNC_HAS_DETAIL)
@@ -339,6 +353,21 @@ read_person(MedsyncReader *reader, MedsyncEntry *entry, uint32 flags)
 		reader->failed = true;
 }
 
+/* Read who signed, and the signature's digest; entry->fields as above. */
+static void
+read_signer(MedsyncReader *reader, MedsyncEntry *entry, uint32 flags)
+{
+	const uint32 both = MEDSYNC_HAS_SIGNATURE | MEDSYNC_HAS_DETAIL;
+
+	if (flags & MEDSYNC_HAS_SIGNATURE)
+		read_fixed(reader, entry->signer, MEDSYNC_ID_SIZE);
+	if ((flags & MEDSYNC_HAS_SAME_SIGNER) &&
+		((flags & both) != 0 || (entry->fields & both) != both))
+		reader->failed = true;
+	if (flags & (MEDSYNC_HAS_SIGNATURE | MEDSYNC_HAS_SAME_SIGNER))
+		read_fixed(reader, entry->signature_digest, MEDSYNC_HASH_SIZE);
+}
+
 /*
  * Read the next entry into reader->entry.  False at the end of the row and
  * when it is malformed; packed->reader.failed tells which.
@@ -392,11 +421,7 @@ medsync_packed_next(MedsyncPackedReader *packed)
 		read_fixed(reader, entry->new_commitment, MEDSYNC_HASH_SIZE);
 	read_image(reader, entry, flags);
 	read_person(reader, entry, flags);
-	if (flags & MEDSYNC_HAS_SIGNATURE)
-	{
-		read_fixed(reader, entry->signer, MEDSYNC_ID_SIZE);
-		read_fixed(reader, entry->signature_digest, MEDSYNC_HASH_SIZE);
-	}
+	read_signer(reader, entry, flags);
 	if (flags & MEDSYNC_HAS_OBJECT)
 		read_fixed(reader, entry->object, MEDSYNC_HASH_SIZE);
 	if (flags & MEDSYNC_HAS_DETAIL)
@@ -408,6 +433,9 @@ medsync_packed_next(MedsyncPackedReader *packed)
 	}
 	if (flags & MEDSYNC_HAS_SAME_PERSON)
 		flags ^= MEDSYNC_HAS_SAME_PERSON | MEDSYNC_HAS_PERSON;
+	if (flags & MEDSYNC_HAS_SAME_SIGNER)
+		flags ^= MEDSYNC_HAS_SAME_SIGNER | MEDSYNC_HAS_SIGNATURE |
+			MEDSYNC_HAS_DETAIL;
 	entry->fields = (uint32) flags & ~(MEDSYNC_HAS_KEY_ID);
 	if (memcmp(entry->key_id, no_key, MEDSYNC_ID_SIZE) != 0)
 		entry->fields |= MEDSYNC_HAS_KEY_ID;

@@ -49,8 +49,9 @@ typedef enum MedsyncOperation
  * Which optional parts an entry has.  The same bits stand in the packed
  * flags and in the full encoding; those up to ROLE say, in packed form only,
  * "differs from the entry before".  SAME_PERSON stands there in place of
- * PERSON when the entry before has the same one, and is never in a decoded
- * entry.
+ * PERSON when the entry before has the same one; SAME_SIGNER in place of
+ * SIGNATURE and DETAIL when it has the same signer's key and detail.  Neither
+ * is ever in a decoded entry.
  */
 #define MEDSYNC_HAS_OPERATION		(1 << 0)
 #define MEDSYNC_HAS_TABLE			(1 << 1)
@@ -69,8 +70,9 @@ typedef enum MedsyncOperation
 #define MEDSYNC_HAS_SIGNATURE		(1 << 14)
 #define MEDSYNC_HAS_OBJECT			(1 << 15)
 #define MEDSYNC_HAS_DETAIL			(1 << 16)
-#define MEDSYNC_HAS_SAME_PERSON		(1 << 17)	/* packed only; see below */
-#define MEDSYNC_HAS_ALL				((1 << 18) - 1)
+#define MEDSYNC_HAS_SAME_PERSON		(1 << 17)	/* packed only, see above */
+#define MEDSYNC_HAS_SAME_SIGNER		(1 << 18)	/* the same */
+#define MEDSYNC_HAS_ALL				((1 << 19) - 1)
 
 /* The bits that the full encoding keeps: what the log commits to */
 #define MEDSYNC_ENTRY_FIELDS \

@@ -451,6 +451,22 @@ check_columns(const GuardedTable *before, Relation rel,
 			pstrdup((char *) list_nth(renamed, i + 1));
 }
 
+/*
+ * Where rows must be signed, the columns of the signature stay, and a key:
+ * without one the same signed row could be entered twice.
+ */
+static void
+check_demand(const MedsyncManifest *manifest)
+{
+	if (manifest->signer == 0 || medsync_manifest_demand_holds(manifest))
+		return;
+	refuse(manifest->table_name,
+		   manifest->key_count == 0 ?
+		   "Its rows must be signed, and it would have no primary key." :
+		   "Its rows must be signed, and a column of their signatures would go, or be part of the primary key.",
+		   UNTRACK_HINT);
+}
+
 /* Compare one tracked table with what was noted, and follow its changes. */
 static void
 check_table(const GuardedTable *before)
@@ -477,6 +493,7 @@ check_table(const GuardedTable *before)
 	content = medsync_manifest_write(manifest);
 	check_columns(before, rel, manifest);
 	medsync_manifest_refresh(manifest, rel);
+	check_demand(manifest);
 	if (strcmp(content, medsync_manifest_write(manifest)) != 0)
 	{
 		manifest->version++;

@@ -134,6 +134,8 @@ typedef struct History
 	int64		block_end;
 	TimestampTz until;			/* as_of */
 	MedsyncNewestEntry *newest; /* medsync_history_newest() */
+	MedsyncSignedEntryCallback callback;	/* medsync_history_signed() */
+	void	   *callback_arg;
 } History;
 
 /* A row as it is shown */
@@ -1215,6 +1217,83 @@ medsync_history_newest(Oid relid, Jsonb *key, MedsyncNewestEntry *newest)
 	history->newest = newest;
 	medsync_act_as_table_owner(history->rel, &caller);
 	read_row(history, key, note_newest);
+	medsync_act_as_caller(&caller);
+	end_history(history);
+}
+
+/* ---- entries that name a signature, for other rooms ---- */
+
+/* Hand one out, with the row that was signed if there is an image. */
+static void
+hand_out(History *history, HistoryTable *table, const MedsyncWalkEntry *item,
+		 int64 index)
+{
+	const MedsyncEntry *entry = item->entry;
+	MedsyncSignedEntry out = {.index = index,.block = -1,.at = item->xact->time};
+
+	out.entry = entry;
+	out.manifest = table->latest;
+	if (index >= 0)
+	{
+		find_block(history, index);
+		out.block = history->block;
+	}
+	if (has_image(entry) && open_image(history, item->header, entry))
+	{
+		const MedsyncRowReader *rows =
+			version_reader(history, table, entry->manifest)->rows;
+		ShownRow   *row = decode_image(history, rows);
+
+		out.row = history->image.data;
+		out.row_len = history->image.len;
+		if (row != NULL && (entry->fields & MEDSYNC_HAS_ROW_KEY) != 0)
+			out.row_key = medsync_row_key_to_jsonb(rows, row->values,
+												   row->isnull);
+	}
+	history->callback(history->callback_arg, &out);
+}
+
+/* Called for every entry that is read. */
+static void
+signed_entry(void *arg, const MedsyncWalkEntry *item)
+{
+	History    *history = arg;
+	HistoryTable *table = find_table(history, item->entry->table);
+	int64		index = history->index;
+	MemoryContext oldcontext;
+
+	CHECK_FOR_INTERRUPTS();
+	if (index >= 0)
+		history->index++;
+	if (table == NULL || !entry_is_wanted(history, table, item->entry) ||
+		(item->entry->fields & MEDSYNC_HAS_SIGNATURE) == 0)
+		return;
+	oldcontext = MemoryContextSwitchTo(history->scratch);
+	hand_out(history, table, item, index);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextReset(history->scratch);
+}
+
+/*
+ * Hand out the entries of a relation, or with a key of one row, that name a
+ * signature.  The caller's rights are checked as for history(); the callback
+ * runs as the table's owner, in a context that is reset after it.
+ */
+void
+medsync_history_signed(Oid relid, Jsonb *key,
+					   MedsyncSignedEntryCallback callback, void *arg)
+{
+	MedsyncIdentity caller;
+	History    *history = begin_history(relid);
+
+	history->by_key = key != NULL;
+	history->callback = callback;
+	history->callback_arg = arg;
+	medsync_act_as_table_owner(history->rel, &caller);
+	if (history->by_key)
+		read_row(history, key, signed_entry);
+	else
+		read_ledger(history, signed_entry);
 	medsync_act_as_caller(&caller);
 	end_history(history);
 }

@@ -111,6 +111,7 @@ typedef struct Packer
 	Oid			session_role;	/* of the packed row */
 	Oid			role;			/* of the entry before */
 	char	   *role_name;
+	uint8		detail[MEDSYNC_DETAIL_MAX]; /* of the entry before */
 	PackedRowSink sink;
 	void	   *arg;
 } Packer;
@@ -304,6 +305,18 @@ packed_header_size(const MedsyncPackedHeader *header)
 	return 64 + header->session_role_len + MEDSYNC_IMAGE_SEED_SIZE;
 }
 
+/* Add an entry to the packed row; its own bytes may be gone with the next one. */
+static void
+add_entry(Packer *packer, const MedsyncEntry *entry)
+{
+	medsync_packed_add(&packer->entries, &packer->previous, entry);
+	if (entry->fields & MEDSYNC_HAS_DETAIL)
+	{
+		memcpy(packer->detail, entry->detail, entry->detail_len);
+		packer->previous.detail = packer->detail;
+	}
+}
+
 static void
 pack_entry(Packer *packer, BufferedEntry *buffered)
 {
@@ -330,7 +343,7 @@ pack_entry(Packer *packer, BufferedEntry *buffered)
 	{
 		if (may_overflow)
 			before = packer->previous;
-		medsync_packed_add(&packer->entries, &packer->previous, entry);
+		add_entry(packer, entry);
 		if (!may_overflow ||
 			packed_header_size(&packer->header) + packer->entries.len <=
 			MEDSYNC_PACKED_MAX)
@@ -343,7 +356,7 @@ pack_entry(Packer *packer, BufferedEntry *buffered)
 		finish_packed_row(packer);
 	}
 	start_packed_row(packer, buffered);
-	medsync_packed_add(&packer->entries, &packer->previous, entry);
+	add_entry(packer, entry);
 	packer->header.entry_count = 1;
 }
 

@@ -350,7 +350,17 @@ CREATE VIEW medsync.tracked AS
 		 WHERE p.number OPERATOR(pg_catalog.=)
 			(m.content::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'parent')::pg_catalog.int4)
 			AS partition_of,
-		t.manifest_version
+		t.manifest_version,
+		(SELECT c.item OPERATOR(pg_catalog.->>) 'name'
+		 FROM pg_catalog.jsonb_array_elements(
+			m.content::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'columns') AS c(item)
+		 WHERE c.item OPERATOR(pg_catalog.->) 'number' OPERATOR(pg_catalog.=)
+			(m.content::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'signer')) AS signer,
+		(SELECT c.item OPERATOR(pg_catalog.->>) 'name'
+		 FROM pg_catalog.jsonb_array_elements(
+			m.content::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'columns') AS c(item)
+		 WHERE c.item OPERATOR(pg_catalog.->) 'number' OPERATOR(pg_catalog.=)
+			(m.content::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'signature')) AS signature
 	FROM medsync._table AS t
 	JOIN medsync._manifest AS m
 		ON m.table_number OPERATOR(pg_catalog.=) t.number

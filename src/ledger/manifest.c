@@ -118,6 +118,31 @@ medsync_manifest_load(uint32 table, uint32 version)
 	return content ? medsync_manifest_parse(content) : NULL;
 }
 
+/*
+ * The newest manifest of the root partitioned table, or the manifest itself
+ * if it is no partition's.
+ */
+MedsyncManifest *
+medsync_manifest_root(MedsyncManifest *manifest)
+{
+	while (manifest->parent != 0)
+	{
+		MedsyncTable *table = medsync_table_by_number(manifest->parent);
+		MedsyncManifest *parent = table ?
+			medsync_manifest_load(table->number, table->manifest_version) : NULL;
+
+		/* a parent's number is always below its partitions' */
+		if (parent == NULL || parent->table >= manifest->table)
+			ereport(ERROR,
+					(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+					 errmsg("the manifest of the partitioned table of \"%s\" is missing",
+							manifest->table_name),
+					 errhint("Run medsync.verify() to see what was changed.")));
+		manifest = parent;
+	}
+	return manifest;
+}
+
 /* Write or rewrite the _table row of a manifest. */
 static void
 store_table_row(const MedsyncManifest *manifest)
@@ -265,6 +290,29 @@ medsync_manifest_refresh(MedsyncManifest *manifest, Relation rel)
 		manifest->key[manifest->key_count++] =
 			medsync_manifest_column(manifest, name)->number;
 	}
+}
+
+/* The number of the column that has the name of one of another table. */
+static int
+same_column(const MedsyncManifest *manifest, const MedsyncManifest *other,
+			int number)
+{
+	const MedsyncColumn *theirs = medsync_manifest_column_number(other, number);
+	const MedsyncColumn *ours = theirs ?
+		medsync_manifest_column(manifest, theirs->name) : NULL;
+
+	return ours ? ours->number : 0;
+}
+
+/* A partition demands the signatures that its parent demands. */
+void
+medsync_manifest_copy_demand(MedsyncManifest *manifest,
+							 const MedsyncManifest *parent)
+{
+	manifest->signer = same_column(manifest, parent, parent->signer);
+	manifest->signature = same_column(manifest, parent, parent->signature);
+	manifest->on_behalf_of = same_column(manifest, parent,
+										 parent->on_behalf_of);
 }
 
 /* Read a row of _table; NULL when it makes no sense. */

@@ -28,8 +28,11 @@ typedef struct MedsyncTable
 extern MedsyncManifest *medsync_manifest_parse(const char *content);
 extern char *medsync_manifest_content(uint32 table, uint32 version);
 extern MedsyncManifest *medsync_manifest_load(uint32 table, uint32 version);
+extern MedsyncManifest *medsync_manifest_root(MedsyncManifest *manifest);
 extern void medsync_manifest_store(MedsyncManifest *manifest);
 extern void medsync_manifest_refresh(MedsyncManifest *manifest, Relation rel);
+extern void medsync_manifest_copy_demand(MedsyncManifest *manifest,
+										 const MedsyncManifest *parent);
 
 extern List *medsync_tables(Snapshot snapshot, int *malformed);
 extern MedsyncTable *medsync_table_by_name(const char *schema_name,

@@ -94,6 +94,13 @@ medsync_manifest_write(const MedsyncManifest *manifest)
 	for (i = 0; i < manifest->key_count; i++)
 		appendStringInfo(&buf, "%s%d", i ? "," : "", manifest->key[i]);
 	appendStringInfoChar(&buf, ']');
+	if (manifest->signer != 0)
+	{
+		put_number(&buf, "signer", manifest->signer);
+		put_number(&buf, "signature", manifest->signature);
+	}
+	if (manifest->on_behalf_of != 0)
+		put_number(&buf, "on_behalf_of", manifest->on_behalf_of);
 	put_key(&buf, "columns");
 	appendStringInfoChar(&buf, '[');
 	for (i = 0; i < manifest->column_count; i++)
@@ -120,16 +127,34 @@ expect(MedsyncJsonReader *reader, JsonTokenType token)
 		reader->failed = true;
 }
 
+/* Is the member whose name the last token is this one?  Then read the colon. */
+static bool
+at_key(MedsyncJsonReader *reader, const char *name)
+{
+	if (reader->failed || strcmp(reader->lex->strval->data, name) != 0)
+		return false;
+	expect(reader, JSON_TOKEN_COLON);
+	return true;
+}
+
+/* A member's name, with the comma before it. */
+static void
+next_key(MedsyncJsonReader *reader)
+{
+	expect(reader, JSON_TOKEN_COMMA);
+	expect(reader, JSON_TOKEN_STRING);
+}
+
 /* A member's name and colon, with the comma before it unless it is the first. */
 static void
 get_key(MedsyncJsonReader *reader, const char *name, bool first)
 {
-	if (!first)
-		expect(reader, JSON_TOKEN_COMMA);
-	expect(reader, JSON_TOKEN_STRING);
-	if (!reader->failed && strcmp(reader->lex->strval->data, name) != 0)
+	if (first)
+		expect(reader, JSON_TOKEN_STRING);
+	else
+		next_key(reader);
+	if (!at_key(reader, name))
 		reader->failed = true;
-	expect(reader, JSON_TOKEN_COLON);
 }
 
 /* The number that the last token is: whole, not negative, an int. */
@@ -251,12 +276,32 @@ get_column(MedsyncJsonReader *reader, MedsyncColumn *column)
 	expect(reader, JSON_TOKEN_OBJECT_END);
 }
 
+/* A number that need not be there; 0: the member is another one. */
+static int
+get_optional_number(MedsyncJsonReader *reader, const char *name)
+{
+	int			value;
+
+	if (!at_key(reader, name))
+		return 0;
+	medsync_json_next(reader);
+	value = token_number(reader);
+	next_key(reader);
+	return value;
+}
+
+/* The members of a demanded signature, if they are there, and the columns. */
 static void
 get_columns(MedsyncJsonReader *reader, MedsyncManifest *manifest)
 {
 	int			room = 16;
 
-	get_key(reader, "columns", false);
+	next_key(reader);
+	manifest->signer = get_optional_number(reader, "signer");
+	manifest->signature = get_optional_number(reader, "signature");
+	manifest->on_behalf_of = get_optional_number(reader, "on_behalf_of");
+	if (!at_key(reader, "columns"))
+		reader->failed = true;
 	expect(reader, JSON_TOKEN_ARRAY_START);
 	manifest->columns = palloc(sizeof(MedsyncColumn) * room);
 	while (next_item(reader, manifest->column_count))
@@ -293,6 +338,37 @@ get_manifest(MedsyncJsonReader *reader, MedsyncManifest *manifest)
 	expect(reader, JSON_TOKEN_END);
 }
 
+/* Is it a column that rows of the ledger have? */
+static bool
+is_recorded(const MedsyncManifest *manifest, int number)
+{
+	const MedsyncColumn *column = medsync_manifest_column_number(manifest,
+																 number);
+
+	return column != NULL && !column->excluded;
+}
+
+/*
+ * A demanded signature is in columns of its own, which are recorded.  What is
+ * signed names one row: there is a key, and the signature, which is left out
+ * of what is signed, is no part of it.
+ */
+bool
+medsync_manifest_demand_holds(const MedsyncManifest *manifest)
+{
+	if (manifest->signer == 0)
+		return manifest->signature == 0 && manifest->on_behalf_of == 0;
+	return is_recorded(manifest, manifest->signer) &&
+		is_recorded(manifest, manifest->signature) &&
+		(manifest->on_behalf_of == 0 ||
+		 is_recorded(manifest, manifest->on_behalf_of)) &&
+		manifest->signer != manifest->signature &&
+		manifest->signer != manifest->on_behalf_of &&
+		manifest->signature != manifest->on_behalf_of &&
+		manifest->key_count > 0 &&
+		!medsync_manifest_is_key(manifest, manifest->signature);
+}
+
 /* Columns ascend; all numbers are those of columns that have been. */
 static bool
 numbers_hold(const MedsyncManifest *manifest)
@@ -315,7 +391,7 @@ numbers_hold(const MedsyncManifest *manifest)
 	for (i = 0; i < manifest->key_count; i++)
 		if (manifest->key[i] < 1 || manifest->key[i] >= manifest->next_column)
 			return false;
-	return true;
+	return medsync_manifest_demand_holds(manifest);
 }
 
 /* Is the text just what the writer makes of the manifest? */

@@ -33,6 +33,9 @@ typedef struct MedsyncManifest
 	int			next_column;	/* the number that a new column gets */
 	int			key_count;
 	int		   *key;			/* column numbers of the primary key */
+	int			signer;			/* column numbers; 0: no signature is demanded */
+	int			signature;
+	int			on_behalf_of;	/* 0: there is none */
 	int			column_count;
 	MedsyncColumn *columns;		/* ascending number; dropped ones are gone */
 } MedsyncManifest;
@@ -45,6 +48,7 @@ extern const MedsyncColumn *medsync_manifest_column(const MedsyncManifest *manif
 													const char *name);
 extern const MedsyncColumn *medsync_manifest_column_number(const MedsyncManifest *manifest,
 														   int number);
+extern bool medsync_manifest_demand_holds(const MedsyncManifest *manifest);
 extern bool medsync_manifest_is_key(const MedsyncManifest *manifest,
 									int number);
 

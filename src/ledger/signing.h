@@ -29,8 +29,8 @@ typedef struct MedsyncRowSignature
 /*
  * Read the signature of a canonical row under its manifest, and append the
  * message that it is over.  "root" is the manifest of the root partitioned
- * table, or the same one.  signature_column is a column number of
- * "manifest".  False: the row is malformed, or a column is not in "root".
+ * table, or the same one; which column is what, "manifest" says.  False: the
+ * row is malformed, or a column is not in "root".
  */
 extern bool medsync_signing_message(StringInfo message, const uint8 *ledger_id,
 									const MedsyncManifest *manifest,

@@ -145,13 +145,17 @@ check_relation(Relation rel)
 				 errmsg("cannot track system catalog \"%s\"", name),
 				 errdetail("Catalogs are changed without firing triggers."),
 				 errhint("Track the tables of your application.")));
-	if (RelationGetNamespace(rel) == medsync_schema_oid(false) &&
-		!medsync_track_is_own(MEDSYNC_SCHEMA, name))
+	if (RelationGetNamespace(rel) == medsync_schema_oid(false))
+	{
+		bool		own = medsync_track_is_own(MEDSYNC_SCHEMA, name);
+
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot track table \"%s.%s\"", MEDSYNC_SCHEMA, name),
+				 own ? errdetail("The functions that write to it have it tracked.") :
 				 errdetail("The ledger's own tables are bound by its blocks and keys; recording their rows in themselves would never end."),
 				 errhint("medsync.verify() checks them.")));
+	}
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -401,6 +405,7 @@ medsync_register_partition(Oid relid, const MedsyncManifest *parent)
 	}
 	manifest = first_manifest(rel, subject, parent->full, exclude);
 	manifest->parent = parent->table;
+	medsync_manifest_copy_demand(manifest, parent);
 	stands = medsync_capture_stands(RelationGetRelid(rel));
 	relation_close(rel, NoLock);
 
@@ -722,9 +727,9 @@ close_numbers(uint32 number, List **relids)
 	}
 }
 
-/* Open a tracked table that is the caller's. */
-static Relation
-open_for_untrack(Oid relid, LOCKMODE lockmode, MedsyncTable **table)
+/* Open a tracked table that is the caller's, who may track tables. */
+Relation
+medsync_track_open(Oid relid, LOCKMODE lockmode, MedsyncTable **table)
 {
 	Relation	rel = open_named(relid, lockmode);
 
@@ -753,10 +758,10 @@ medsync_untrack(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("medsync.untrack()");
 	PreventCommandIfParallelMode("medsync.untrack()");
-	relation_close(open_for_untrack(PG_GETARG_OID(0), AccessShareLock, &table),
+	relation_close(medsync_track_open(PG_GETARG_OID(0), AccessShareLock, &table),
 				   AccessShareLock);
 	medsync_ledger_lock(MEDSYNC_LOCK_REGISTER);
-	rel = open_for_untrack(PG_GETARG_OID(0), AccessExclusiveLock, &table);
+	rel = medsync_track_open(PG_GETARG_OID(0), AccessExclusiveLock, &table);
 	CheckTableNotInUse(rel, "untrack");
 	manifest = medsync_manifest_load(table->number, table->manifest_version);
 	if (manifest != NULL && manifest->parent != 0)

@@ -9,6 +9,7 @@
 #define MEDSYNC_TRACK_H
 
 #include "ledger/manifest.h"
+#include "storage/lockdefs.h"
 
 #define MEDSYNC_CAPTURE_TRIGGER		"medsync_capture"
 #define MEDSYNC_TRUNCATE_TRIGGER	"medsync_truncate"
@@ -19,6 +20,8 @@ extern bool medsync_track_is_own(const char *schema_name,
 								 const char *table_name);
 extern void medsync_track_own(const char *table, const char *subject);
 
+extern Relation medsync_track_open(Oid relid, LOCKMODE lockmode,
+								   MedsyncTable **table);
 extern bool medsync_capture_stands(Oid relid);
 extern bool medsync_truncate_stands(Oid relid);
 extern void medsync_register_partition(Oid relid,

@@ -52,6 +52,7 @@
 
 static const MedsyncVerifyPart *later_parts[MEDSYNC_VERIFY_PARTS_MAX];
 static int	later_part_count = 0;
+static MedsyncVerifySignature check_row_signature = NULL;
 
 PG_FUNCTION_INFO_V1(medsync_verify);
 PG_FUNCTION_INFO_V1(medsync_verify_summary);
@@ -62,6 +63,12 @@ medsync_verify_register(const MedsyncVerifyPart *part)
 	if (later_part_count == MEDSYNC_VERIFY_PARTS_MAX)
 		elog(ERROR, "too many parts of medsync.verify()");
 	later_parts[later_part_count++] = part;
+}
+
+void
+medsync_verify_set_signature_check(MedsyncVerifySignature check)
+{
+	check_row_signature = check;
 }
 
 /* Lower-case hexadecimal of some bytes. */
@@ -304,9 +311,10 @@ check_era_entry(Verifier *verifier, const MedsyncEntry *entry)
 
 /*
  * Is the key that the entry names there?  Does the image, if it has one,
- * decrypt, and commit to what the entry says?
+ * decrypt, and commit to what the entry says?  Then verifier->image is the
+ * row, and the result is true.
  */
-static void
+static bool
 check_key_and_image(Verifier *verifier, const MedsyncWalkEntry *item)
 {
 	const MedsyncEntry *entry = item->entry;
@@ -316,35 +324,110 @@ check_key_and_image(Verifier *verifier, const MedsyncWalkEntry *item)
 	MedsyncKeyStatus status;
 
 	if ((entry->fields & MEDSYNC_HAS_KEY_ID) == 0)
-		return;
+		return false;
 	status = medsync_key_reader_by_id(verifier->keys, entry->key_id, &subject);
 	if (status != MEDSYNC_KEY_OK)
 	{
 		medsync_verify_missing_key(verifier, status, entry->key_id,
 								   medsync_verify_table(verifier, entry->table)->name);
-		return;
+		return false;
 	}
 	if ((entry->fields & (MEDSYNC_HAS_IMAGE | MEDSYNC_HAS_LARGE_IMAGE)) == 0)
-		return;
+		return false;
 	if (!medsync_image_open(item->header, entry, subject, verifier->snapshot,
 							&verifier->image, &verifier->image_rows))
 	{
 		medsync_verify_report(verifier, "error", "image_altered",
 							  entry_place(verifier, entry), NULL, NULL,
 							  "The row image does not decrypt, or a part of it is missing.");
-		return;
+		return false;
 	}
 	medsync_row_hash_start(&sha, entry->table);
 	medsync_sha256_update(&sha, verifier->image.data, verifier->image.len);
 	medsync_sha256_finish(&sha, digest.hash);
 	medsync_row_commit(&subject->commit, &digest);
-	if (memcmp(digest.commitment, entry->new_commitment, MEDSYNC_HASH_SIZE) != 0)
-		medsync_verify_report(verifier, "error", "image_altered",
-							  entry_place(verifier, entry),
-							  medsync_verify_hex(entry->new_commitment, MEDSYNC_HASH_SIZE),
-							  medsync_verify_hex(digest.commitment, MEDSYNC_HASH_SIZE),
-							  "The row image is not what the entry commits to.");
+	if (memcmp(digest.commitment, entry->new_commitment, MEDSYNC_HASH_SIZE) == 0)
+		return true;
+	medsync_verify_report(verifier, "error", "image_altered",
+						  entry_place(verifier, entry),
+						  medsync_verify_hex(entry->new_commitment, MEDSYNC_HASH_SIZE),
+						  medsync_verify_hex(digest.commitment, MEDSYNC_HASH_SIZE),
+						  "The row image is not what the entry commits to.");
+	return false;
 }
+
+/*
+ * The manifest of the root partitioned table, as announced so far; NULL: it
+ * is not known.  A parent's number is below its partitions' numbers.
+ */
+static const MedsyncManifest *
+root_manifest(Verifier *verifier, const MedsyncManifest *manifest)
+{
+	while (manifest != NULL && manifest->parent != 0)
+	{
+		if (manifest->parent >= manifest->table)
+			return NULL;
+		manifest = medsync_verify_table(verifier, manifest->parent)->manifest;
+	}
+	return manifest;
+}
+
+/*
+ * Is a row signed as its manifest demands?  "entry" made it, NULL for a live
+ * row; "row" are its canonical bytes, NULL where the ledger has no image.
+ * Returns NULL, or why not.
+ */
+const char *
+medsync_verify_signed_row(Verifier *verifier, const MedsyncManifest *manifest,
+						  const MedsyncEntry *entry, const StringInfo row)
+{
+	const MedsyncManifest *root = root_manifest(verifier, manifest);
+	MedsyncVerifiedRow checked = {.entry = entry};
+	MedsyncRowSignature signature;
+	uint8		digest[MEDSYNC_HASH_SIZE];
+
+	if (entry != NULL && (entry->fields & MEDSYNC_HAS_SIGNATURE) == 0)
+		return "The table demands signatures, and the entry names none.";
+	if (root == NULL || check_row_signature == NULL)
+		return "The manifest of its partitioned table is not known.";
+	if (row != NULL)
+	{
+		resetStringInfo(&verifier->message);
+		if (!medsync_signing_message(&verifier->message, verifier->ledger_id,
+									 manifest, root, row->data, row->len,
+									 &signature))
+			return "The row does not fit the table's manifest.";
+		if (!signature.complete)
+			return "The row has no signer or no signature.";
+		medsync_sha256(signature.signature, signature.signature_len, digest);
+		if (entry != NULL &&
+			(memcmp(entry->signer, signature.signer, MEDSYNC_ID_SIZE) != 0 ||
+			 memcmp(entry->signature_digest, digest, MEDSYNC_HASH_SIZE) != 0))
+			return "The entry names another signature than the row has.";
+		checked.signature = &signature;
+		checked.message = verifier->message.data;
+		checked.message_len = verifier->message.len;
+	}
+	return check_row_signature(verifier, &checked);
+}
+
+/* An entry with a new row version, of a table that demands signatures. */
+static void
+check_signed_entry(Verifier *verifier, const MedsyncManifest *manifest,
+				   const MedsyncEntry *entry, bool has_row)
+{
+	const char *problem;
+
+	if ((entry->fields & MEDSYNC_HAS_NEW) == 0)
+		return;
+	problem = medsync_verify_signed_row(verifier, manifest, entry,
+										has_row ? &verifier->image : NULL);
+	if (problem != NULL)
+		medsync_verify_report(verifier, "error", "bad_signature",
+							  entry_place(verifier, entry), NULL, NULL,
+							  problem);
+}
+
 
 /* Count an entry's commitments for the balance of its table. */
 static void
@@ -423,7 +506,12 @@ check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 	if (table == NULL || !table->in_scope || !verifier->keys_open)
 		return;
 	if (!verifier->light)
-		check_key_and_image(verifier, item);
+	{
+		bool		has_row = check_key_and_image(verifier, item);
+
+		if (table->manifest != NULL && table->manifest->signer != 0)
+			check_signed_entry(verifier, table->manifest, entry, has_row);
+	}
 	balance_entry(verifier, item);
 }
 
@@ -1233,6 +1321,7 @@ prepare_run(Verifier *verifier)
 	verifier->lookup_table = medsync_open("_lookup", AccessShareLock);
 	initStringInfo(&verifier->scratch);
 	initStringInfo(&verifier->image);
+	initStringInfo(&verifier->message);
 	medsync_tree_init(&verifier->tree);
 	verifier->stored_leaf_tile = -1;
 	verifier->oldest_unsealed = DT_NOEND;

@@ -13,6 +13,7 @@
 #include "ledger/order.h"
 #include "ledger/row.h"
 #include "ledger/sealer.h"
+#include "ledger/signing.h"
 #include "nodes/execnodes.h"
 #include "utils/hsearch.h"
 #include "utils/jsonb.h"
@@ -52,6 +53,7 @@ typedef struct Verifier
 	MedsyncBalance *balance;
 	StringInfoData scratch;
 	StringInfoData image;
+	StringInfoData message;		/* what the row being read must be signed over */
 
 	/* the block being read */
 	MedsyncBlock *block;		/* NULL: unsealed entries */
@@ -90,6 +92,7 @@ typedef struct Verifier
 	bool		damaged;		/* some block or entry is not what it was */
 	TimestampTz oldest_unsealed;
 	void	   *later;			/* a later room's, see below */
+	void	   *signers;		/* of the room that knows the keys of persons */
 } Verifier;
 
 /*
@@ -106,6 +109,19 @@ typedef struct MedsyncVerifyPart
 
 #define MEDSYNC_VERIFY_PARTS_MAX	8
 
+/* A row that must be signed, for the room that knows the keys of persons */
+typedef struct MedsyncVerifiedRow
+{
+	const MedsyncEntry *entry;	/* that made it; NULL: a live row */
+	const MedsyncRowSignature *signature;	/* NULL: the row is not at hand */
+	const void *message;
+	size_t		message_len;
+} MedsyncVerifiedRow;
+
+/* NULL: it is signed, as far as can be told; else why not, as a sentence */
+typedef const char *(*MedsyncVerifySignature) (Verifier *verifier,
+											   const MedsyncVerifiedRow *row);
+
 /* Where a finding is */
 typedef struct FindingPlace
 {
@@ -118,6 +134,11 @@ typedef struct FindingPlace
 #define NO_PLACE ((FindingPlace) {NULL, NULL, -1, -1})
 
 extern void medsync_verify_register(const MedsyncVerifyPart *part);
+extern void medsync_verify_set_signature_check(MedsyncVerifySignature check);
+extern const char *medsync_verify_signed_row(Verifier *verifier,
+											 const MedsyncManifest *manifest,
+											 const MedsyncEntry *entry,
+											 const StringInfo row);
 extern void medsync_verify_report(Verifier *verifier, const char *severity,
 								  const char *verdict, FindingPlace place,
 								  const char *expected, const char *found,

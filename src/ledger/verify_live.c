@@ -139,6 +139,90 @@ check_table_row(Verifier *verifier, const VerifiedTable *table,
 
 /* ---- live rows ---- */
 
+/* The primary key of a row as JSON. */
+static Jsonb *
+key_to_jsonb(const MedsyncPlan *plan, TupleDesc desc, const Datum *values,
+			 const bool *isnull)
+{
+	TupleDesc	key_desc;
+	Datum	   *key_values;
+	bool	   *key_isnull;
+	int			count = 0;
+	int			i;
+
+	if (plan->key_count == 0)
+		return NULL;
+	key_desc = CreateTemplateTupleDesc(plan->key_count);
+	key_values = palloc(sizeof(Datum) * plan->key_count);
+	key_isnull = palloc(sizeof(bool) * plan->key_count);
+	for (i = 0; i < plan->column_count; i++)
+	{
+		AttrNumber	attnum = plan->columns[i].attnum;
+
+		if (!plan->columns[i].is_key)
+			continue;
+		key_values[count] = values[attnum - 1];
+		key_isnull[count] = isnull[attnum - 1];
+		TupleDescCopyEntry(key_desc, ++count, desc, attnum);
+	}
+	return medsync_row_to_jsonb(key_desc, key_values, key_isnull);
+}
+
+/* What a rendering needs; it fills in the key */
+typedef struct Rendering
+{
+	Verifier   *verifier;
+	const VerifiedTable *table;
+	const MedsyncPlan *plan;
+	TupleDesc	desc;
+	const Datum *values;
+	const bool *isnull;
+	const MedsyncBalanceItem *item;
+	Jsonb	   *row_key;
+} Rendering;
+
+/*
+ * Render a row's key apart: a cast of the table's owner may raise what it
+ * likes, and the finding must not be lost with it.
+ */
+static Jsonb *
+render_safely(void (*render) (void *), Rendering *rendering)
+{
+	return medsync_verify_try(render, rendering) == NULL ?
+		rendering->row_key : NULL;
+}
+
+static void
+render_live_key(void *arg)
+{
+	Rendering  *rendering = arg;
+
+	rendering->row_key = key_to_jsonb(rendering->plan, rendering->desc,
+									  rendering->values, rendering->isnull);
+}
+
+/*
+ * Is a live row signed as its manifest demands?  "place" gets its key, if it
+ * has none yet.
+ */
+static void
+check_live_signature(Verifier *verifier, const MedsyncManifest *manifest,
+					 Rendering *row, FindingPlace place)
+{
+	MedsyncSink sink = {.hash = NULL};
+	const char *problem;
+
+	initStringInfo(&sink.buf);
+	medsync_row_encode(&sink, row->plan, row->values, row->isnull);
+	problem = medsync_verify_signed_row(verifier, manifest, NULL, &sink.buf);
+	if (problem == NULL)
+		return;
+	if (place.row_key == NULL)
+		place.row_key = render_safely(render_live_key, row);
+	medsync_verify_report(verifier, "error", "bad_signature", place, NULL,
+						  NULL, problem);
+}
+
 /* The key of a live row's subject; the table's own where it has none. */
 static MedsyncKeyStatus
 live_row_key(Verifier *verifier, const MedsyncPlan *plan, const Datum *values,
@@ -191,11 +275,15 @@ commit_live_row(Verifier *verifier, const MedsyncPlan *plan,
 	return true;
 }
 
-/* Add every live row of a table to the balance. */
+/*
+ * Add every live row of a table to the balance.  Signatures are checked where
+ * the ledger has no images; where it has, they were with their entries.
+ */
 static void
 add_live_rows(Verifier *verifier, const VerifiedTable *table, Relation rel,
-			  const MedsyncPlan *plan)
+			  const MedsyncManifest *manifest, const MedsyncPlan *plan)
 {
+	bool		check_signatures = manifest->signer != 0 && !manifest->full;
 	TupleDesc	desc = RelationGetDescr(rel);
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
 	bool	   *isnull = palloc(sizeof(bool) * desc->natts);
@@ -216,6 +304,13 @@ add_live_rows(Verifier *verifier, const VerifiedTable *table, Relation rel,
 
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, desc, values, isnull);
+		if (check_signatures)
+		{
+			Rendering	row = {.verifier = verifier,.plan = plan,.desc = desc,.values = values,.isnull = isnull};
+
+			check_live_signature(verifier, manifest, &row,
+								 table_place(table));
+		}
 		if (commit_live_row(verifier, plan, tuple, values, isnull,
 							&digest))
 		{
@@ -298,7 +393,7 @@ read_live_table(Verifier *verifier, VerifiedTable *table, Relation rel,
 		report_table(verifier, table, "altered", plan->problem);
 	verifier->tables_checked++;
 	medsync_act_as_table_owner(rel, &caller);
-	add_live_rows(verifier, table, rel, plan);
+	add_live_rows(verifier, table, rel, manifest, plan);
 	medsync_act_as_caller(&caller);
 	table->live_read = true;
 }
@@ -436,68 +531,6 @@ index_missing(Unbalanced *unbalanced)
 	}
 }
 
-/* The primary key of a row as JSON. */
-static Jsonb *
-key_to_jsonb(const MedsyncPlan *plan, TupleDesc desc, const Datum *values,
-			 const bool *isnull)
-{
-	TupleDesc	key_desc;
-	Datum	   *key_values;
-	bool	   *key_isnull;
-	int			count = 0;
-	int			i;
-
-	if (plan->key_count == 0)
-		return NULL;
-	key_desc = CreateTemplateTupleDesc(plan->key_count);
-	key_values = palloc(sizeof(Datum) * plan->key_count);
-	key_isnull = palloc(sizeof(bool) * plan->key_count);
-	for (i = 0; i < plan->column_count; i++)
-	{
-		AttrNumber	attnum = plan->columns[i].attnum;
-
-		if (!plan->columns[i].is_key)
-			continue;
-		key_values[count] = values[attnum - 1];
-		key_isnull[count] = isnull[attnum - 1];
-		TupleDescCopyEntry(key_desc, ++count, desc, attnum);
-	}
-	return medsync_row_to_jsonb(key_desc, key_values, key_isnull);
-}
-
-/* What a rendering needs; it fills in the key */
-typedef struct Rendering
-{
-	Verifier   *verifier;
-	const VerifiedTable *table;
-	const MedsyncPlan *plan;
-	TupleDesc	desc;
-	const Datum *values;
-	const bool *isnull;
-	const MedsyncBalanceItem *item;
-	Jsonb	   *row_key;
-} Rendering;
-
-/*
- * Render a row's key apart: a cast of the table's owner may raise what it
- * likes, and the finding must not be lost with it.
- */
-static Jsonb *
-render_safely(void (*render) (void *), Rendering *rendering)
-{
-	return medsync_verify_try(render, rendering) == NULL ?
-		rendering->row_key : NULL;
-}
-
-static void
-render_live_key(void *arg)
-{
-	Rendering  *rendering = arg;
-
-	rendering->row_key = key_to_jsonb(rendering->plan, rendering->desc,
-									  rendering->values, rendering->isnull);
-}
-
 /* Report a live row that no entry made, or that differs from its entries. */
 static void
 report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
@@ -552,6 +585,13 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 		rendering.values = values;
 		rendering.isnull = isnull;
 		place.row_key = render_safely(render_live_key, &rendering);
+		if (missing != NULL && missing->item != NULL)
+		{
+			place.index = missing->item->index;
+			place.block = medsync_verify_block_of(verifier, place.index);
+		}
+		if (table->manifest->signer != 0 && table->manifest->full)
+			check_live_signature(verifier, table->manifest, &rendering, place);
 		ReleaseBuffer(page);
 	}
 	medsync_act_as_caller(&caller);
@@ -559,8 +599,6 @@ report_extra(Unbalanced *unbalanced, const MedsyncBalanceItem *item)
 
 	if (missing != NULL && missing->item != NULL)
 	{
-		place.index = missing->item->index;
-		place.block = medsync_verify_block_of(verifier, place.index);
 		medsync_verify_report(verifier, "error", "altered", place,
 							  medsync_verify_hex(missing->item->commitment, MEDSYNC_HASH_SIZE),
 							  medsync_verify_hex(item->commitment, MEDSYNC_HASH_SIZE),

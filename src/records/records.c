@@ -46,6 +46,7 @@
 #include "ledger/ledger.h"
 #include "ledger/verify.h"
 #include "records/records.h"
+#include "vault/quiet.h"
 
 PG_FUNCTION_INFO_V1(medsync_put_record);
 PG_FUNCTION_INFO_V1(medsync_get_record);
@@ -446,6 +447,7 @@ medsync_put_record(PG_FUNCTION_ARGS)
 	int			count;
 	int			i;
 
+	medsync_quiet_statement();
 	PreventCommandIfReadOnly("medsync.put_record()");
 	content = content_argument(fcinfo, 1);
 	recipients = recipients_argument(fcinfo, 3, &count);
@@ -512,6 +514,7 @@ medsync_get_record(PG_FUNCTION_ARGS)
 	MedsyncRecordCall *call;
 	bytea	   *content;
 
+	medsync_quiet_statement();
 	PreventCommandIfReadOnly("medsync.get_record()");
 	call = begin_call(id, NULL);
 	version = look_up(call, number, MEDSYNC_RECORD_READ, NULL);

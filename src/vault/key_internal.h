@@ -34,6 +34,9 @@ extern MedsyncKeyAlgorithm medsync_algorithm_identified(const X509_ALGOR *identi
 /* NONE: no RSA public key that is offered */
 extern MedsyncKeyAlgorithm medsync_rsa_size(const EVP_PKEY *pkey);
 
+/* A point of the curve, which is written uncompressed */
+extern bool medsync_p256_is_sound(EVP_PKEY *pkey);
+
 /* Signing and verifying are set up alike */
 extern bool medsync_pss_parameters(EVP_PKEY_CTX *ctx);
 

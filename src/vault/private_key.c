@@ -16,11 +16,18 @@
  * telling by its time how much of it was right.
  *
  * libsodium makes and opens the sealed boxes of X25519, and does nothing
- * else here.
+ * else here.  The offline verifier, which has no private keys, does without
+ * this file.
  *
  *-------------------------------------------------------------------------
  */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
 #include "postgres.h"
+#endif
+
+#include <limits.h>
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -28,7 +35,9 @@
 #include <openssl/rsa.h>
 #include <sodium.h>
 
+#ifndef FRONTEND
 #include "miscadmin.h"
+#endif
 #include "vault/key_internal.h"
 
 #define X25519_KEY_SIZE		32
@@ -128,7 +137,7 @@ p256_is_sound(EVP_PKEY *pkey)
 
 	sound = ctx != NULL &&
 		EVP_PKEY_private_check(ctx) == 1 &&
-		EVP_PKEY_public_check_quick(ctx) == 1 &&
+		medsync_p256_is_sound(pkey) &&
 		EVP_PKEY_pairwise_check(ctx) == 1;
 	EVP_PKEY_CTX_free(ctx);
 	return sound;
@@ -288,8 +297,11 @@ medsync_ed25519_spki(const uint8 *public_key, StringInfo der)
 static int
 generation_goes_on(EVP_PKEY_CTX *ctx)
 {
-	return !((QueryCancelPending || ProcDiePending) &&
-			 INTERRUPTS_CAN_BE_PROCESSED());
+#ifndef FRONTEND
+	if ((QueryCancelPending || ProcDiePending) && INTERRUPTS_CAN_BE_PROCESSED())
+		return 0;
+#endif
+	return 1;
 }
 
 /* Make an RSA key; NULL if it failed or was interrupted. */
@@ -348,7 +360,9 @@ medsync_key_pair_generate(MedsyncKeyAlgorithm algorithm,
 	if (public_len == 0 || private_len == 0)
 	{
 		medsync_cleanse(private_der->data + private_der->len, private_len);
+#ifndef FRONTEND
 		CHECK_FOR_INTERRUPTS();
+#endif
 		medsync_crypto_fail();
 	}
 	public_der->len += public_len;
@@ -389,7 +403,7 @@ sign_message(MedsyncPrivateKey *key, const void *message, size_t len,
 
 /*
  * Sign.  False if the key does not sign: either its algorithm does not, or
- * it is an RSA key whose primes are none.
+ * OpenSSL finds that it cannot, as with RSA primes that are none.
  */
 bool
 medsync_signature_make(MedsyncPrivateKey *key, const void *message, size_t len,

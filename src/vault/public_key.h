@@ -61,7 +61,7 @@ extern bool medsync_signature_from_der(const void *der, size_t len, uint8 *signa
 /* A public key of that algorithm to which nobody has the private one, for equal work */
 extern MedsyncPublicKey *medsync_public_key_dummy(MedsyncKeyAlgorithm algorithm);
 
-#ifndef FRONTEND
+/*---- private_key.c, which the offline verifier does without ----*/
 
 extern MedsyncPrivateKey *medsync_private_key_read(const void *der, size_t len);
 extern MedsyncKeyAlgorithm medsync_private_key_algorithm(const MedsyncPrivateKey *key);
@@ -99,7 +99,5 @@ extern bool medsync_oaep_decrypt(MedsyncPrivateKey *key,
 
 /* SubjectPublicKeyInfo of an Ed25519 public key of 32 bytes */
 extern void medsync_ed25519_spki(const uint8 *public_key, StringInfo der);
-
-#endif							/* !FRONTEND */
 
 #endif							/* MEDSYNC_PUBLIC_KEY_H */

@@ -29,6 +29,9 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
+from vault import Vault  # noqa: E402
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -585,7 +588,8 @@ WORKLOADS = [
 # What --only takes beside the names of workloads
 EXTRA = {"rates": "sealing and verification of a large table",
          "open": "seal() while one transaction stays open",
-         "proofs": "proofs, receipts, signing, export, offline verification"}
+         "proofs": "proofs, receipts, signing, export, offline verification",
+         "vault": "the vault's primitives beside pgcrypto and openssl speed"}
 
 
 # ---------------------------------------------------------------------------
@@ -606,6 +610,7 @@ class Bench:
         self.proof_rates = []   # the same on export and offline verification
         self.latencies = []     # (entries, {what: milliseconds of each call})
         self.signed = {}        # "signed", "unsigned" -> milliseconds of seals
+        self.vault = None       # what the vault's primitives take
         self.measured = {}      # name -> figure, for the goals
         self.failures = []
         self.clusters = {}
@@ -1096,6 +1101,27 @@ class Bench:
 
     # -- figures --------------------------------------------------------------
 
+    # -- vault ----------------------------------------------------------------
+
+    def measure_vault(self):
+        """In a database of its own, which is gone with the cluster."""
+        cluster = self.cluster("plain")
+        cluster.admin.query("CREATE DATABASE bench_vault")
+        session = cluster.session("bench_vault", "postgres")
+        try:
+            if not self.server.has_extension("pgcrypto"):
+                self.skipped.append("pgcrypto: skipped, the package of "
+                                    "contrib is not installed")
+            self.vault = Vault(session, process_cpu, self.options.quick,
+                               self.server.has_extension("pgcrypto"))
+            for number in range(self.options.rounds):
+                self.vault.round()
+                say(f"[vault] round {number + 1}")
+        except Failure as failure:
+            self.fail("vault", failure)
+        finally:
+            session.close()
+
     def median(self, workload, variant, key):
         runs = self.results.get((workload, variant))
         if not runs:
@@ -1128,6 +1154,8 @@ class Bench:
             self.report_rates()
         if self.latencies:
             self.report_proofs()
+        if self.vault:
+            self.vault.report(table_out)
         if any(v.ours for v in self.variants):
             self.report_goals()
         for line in self.skipped:
@@ -1312,6 +1340,8 @@ class Bench:
         if self.latencies:
             goal(f"a proof, {self.latencies[-1][0]:,} entries", 1.0, 1.0,
                  self.measured.get("proof"), unit=" ms")
+        if self.vault:
+            self.vault.goals(goal)
         print("\n## Goals\n")
         table_out(("work", "must", "aim", "measured", ""), rows)
 
@@ -1339,6 +1369,8 @@ class Bench:
             self.seal_while_open()
         if self.wants("proofs"):
             self.prove()
+        if self.wants("vault"):
+            self.measure_vault()
         self.report()
         return 1 if self.failures else 0
 

@@ -13,6 +13,10 @@ import re
 import struct
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "vectors"))
+
+import reference
+
 DASH = "\u2014 "
 FOO = "example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM="
 PETER = "PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
@@ -246,32 +250,87 @@ def nested(depth):
     return value
 
 
-def manifest(types, excluded=()):
+def manifest(types, excluded=(), table=2, schema="public", parent=0, partitioned=False, signed=""):
     columns = ",".join('{"number":%d,"name":"%s","type":"%s","excluded":%s}'
                        % (i, name, name, "true" if i in excluded else "false")
                        for i, name in enumerate(types, 1))
-    return ('{"table":2,"version":1,"schema":"public","name":"\u00e9 \\"q\\"","parent":0,"tracked":true,'
-            '"partitioned":false,"payload":"full","subject":1,"next_column":%d,"key":[1],"columns":[%s]}'
-            % (len(types) + 1, columns)).encode()
+    name = "person_key" if schema == "medsync" else "\u00e9 \\\"q\\\""
+    return ('{"table":%d,"version":1,"schema":"%s","name":"%s","parent":%d,"tracked":true,'
+            '"partitioned":%s,"payload":"full","subject":1,"next_column":%d,"key":[1],%s"columns":[%s]}'
+            % (table, schema, name, parent, "true" if partitioned else "false", len(types) + 1, signed,
+               columns)).encode()
 
 
 def row(values):
     return b"".join(varint(number) + value for number, value in values)
 
 
-def opening(entry, row_bytes=None, manifest_text=None, proof_hashes=(), version=1):
-    flags = (row_bytes is not None) | (manifest_text is not None) << 1
+def announced(manifest_text, proof_hashes=()):
+    return (counted(manifest_text) + struct.pack(">Q", 1) + counted(full_entry([6, 15], operation=9)) +
+            noise("ddl salt", 32) + bytes([len(proof_hashes)]) + b"".join(proof_hashes))
+
+
+def opening(entry, row_bytes=None, manifest_text=None, proof_hashes=(), version=1, signer=None):
+    flags = (row_bytes is not None) | (manifest_text is not None) << 1 | (signer is not None) << 2
     out = bytes([version]) + counted(entry) + noise("salt", 32) + bytes([flags])
     if row_bytes is not None:
         out += noise("r", 32) + counted(row_bytes)
     if manifest_text is not None:
-        out += counted(manifest_text) + struct.pack(">Q", 1)
-        out += counted(full_entry([6, 15], operation=9)) + noise("ddl salt", 32)
-        out += bytes([len(proof_hashes)]) + b"".join(proof_hashes)
-    return out
+        out += announced(manifest_text, proof_hashes)
+    return out + (signer or b"")
+
+
+KEY_ID, LEDGER_ID, SIGNER_SEED = noise("key id", 16), noise("ledger id", 16), noise("signer", 32)
+SIGNED = '"signer":2,"signature":3,'
+SIGNED_COLUMNS = ["id", "signer", "signature", "what"]
+KEY_COLUMNS = ["id", "person", "algorithm", "public_key", "valid_from", "valid_until", "revoked_at"]
+
+
+def signed_row(table, columns=(1, 2, 4)):
+    """A row with an Ed25519 signature for a table of these column numbers."""
+    values = b"i" + struct.pack(">q", 7), b"u" + KEY_ID, b"t" + counted(b"dose")
+    message = (b"medsync row signature v1\n" + LEDGER_ID + struct.pack(">I", table) + KEY_ID +
+               row(sorted(zip(columns, values))))
+    signature = reference.ed25519_sign(SIGNER_SEED, message)
+    return row([(1, values[0]), (2, values[1]), (3, b"y" + counted(signature)), (4, values[2])])
+
+
+def key_opening(algorithm=b"ed25519", schema="medsync", **more):
+    der = reference.SPKI_ED25519 + reference.ed25519_public(SIGNER_SEED)
+    values = [b"u" + KEY_ID, b"u" + noise("person", 16), b"t" + counted(algorithm), b"y" + counted(der),
+              b"T" + struct.pack(">q", 0), b"T" + struct.pack(">q", 2**62)]
+    return opening(full_entry([6, 7, 9], table=3), row(list(enumerate(values, 1))),
+                   manifest(KEY_COLUMNS, table=3, schema=schema), **more)
+
+
+def signer(key, parents=()):
+    return (LEDGER_ID + struct.pack(">QII", 7710576262144088999, 1, 16384) + bytes([len(parents)]) +
+            b"".join(map(announced, parents)) + struct.pack(">Q", 2) + b"\0" + counted(key))
+
+
+def signed_receipts():
+    entry = full_entry([6, 7, 9, 13, 14, 16], detail=b'{"kind":"practitioner"}')
+    own = manifest(SIGNED_COLUMNS, signed=SIGNED)
+    yield "signed", opening(entry, signed_row(2), own, signer=signer(key_opening()))
+    part = manifest(SIGNED_COLUMNS, signed=SIGNED, parent=8)
+    middle = manifest(SIGNED_COLUMNS, signed=SIGNED, table=8, parent=7, partitioned=True)
+    root = manifest(["what", "id", "signature", "signer"], table=7, partitioned=True, signed='"signer":4,"signature":3,')
+    yield "signed-partition", opening(entry, signed_row(7, (2, 4, 1)), part,
+                                      signer=signer(key_opening(), [middle, root]))
+    yield "signed-17-parents", opening(entry, signed_row(2), own, signer=signer(key_opening(), [middle] * 17))
+    yield "signed-without-signer", opening(entry, signed_row(2), own)
+    yield "signed-not-demanded", opening(entry, signed_row(2), manifest(SIGNED_COLUMNS), signer=signer(key_opening()))
+    yield "signed-without-row", opening(entry, None, own, signer=signer(key_opening()))
+    yield "signed-unknown-algorithm", opening(entry, signed_row(2), own, signer=signer(key_opening(b"rot13")))
+    yield "signed-other-table", opening(entry, signed_row(2), own, signer=signer(key_opening(schema="public")))
+    nested = b""
+    for _ in range(3):
+        nested = key_opening(signer=signer(nested or key_opening()))
+    yield "signed-nested", opening(entry, signed_row(2), own, signer=signer(nested))
 
 
 def receipts():
+    yield from signed_receipts()
     entry = full_entry([6, 7, 9])
     hashes = [noise(f"hash {i}", 32) for i in range(3)]
     yield "entry-only", opening(full_entry([6, 7, 8], operation=5))
@@ -490,11 +549,93 @@ def exports():
     yield "empty", b""
 
 
+# Keys, signatures of b"message" and a wrapped key, as OpenSSL and libsodium made them
+KEY_MATERIAL = {
+    "ed25519 public": "MCowBQYDK2VwAyEAoxuHj0J2QaLkxZSglJU4gpmY5eFlk7t030fH0YFEi48=",
+    "ed25519 private": "MC4CAQAwBQYDK2VwBCIEIOPOm3Li1luQ05MrR1tJt3PBPR8uFsRkAaLnSB/i6kjG",
+    "p-256 public":
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE0D/HdquKdUFDvTZ9ENFwj7r0bw9NDs3hrElDpfXz6rRdDfKiVDc9H245azPF"
+        "0uSiERP/XJ+GMHjdw9ePSRDM6Q==",
+    "p-256 private":
+        "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgQjRbOhdElL5QOa4E35rvZ0JBFoJZntrgRDssTym8Bu6hRANC"
+        "AATQP8d2q4p1QUO9Nn0Q0XCPuvRvD00OzeGsSUOl9fPqtF0N8qJUNz0fbjlrM8XS5KIRE/9cn4YweN3D149JEMzp",
+    "rsa-2048 public":
+        "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAmTWwW5UgwHPd+6wLZK92J3ErFwD5DOS0/fvbTULG0m6bLRFu7ub4"
+        "oXXwRTyF6VqV6km9s5juYloZjGEEimUyHVg5JAQszjSqfYzqZ5JWwp9PPqYhK6AQBWeOQn46IPNamzuWtA/zVYA6E+i5LhMA"
+        "MgMh2G4svbzWLlYNDq1NPL6Fp1sWe+Ax9YV3KOYLpG0/j9IC8aBWsFYB7r5Ugum9LzC2lX/BjDEcRvxwZ2B3f0XFGgTQjmw2"
+        "Sk9hyVRgezraAfOqwEBNJxbDj5Yi4YqNc4Z3VKGNy0i2iASeUMfojLdPDCYSZ5eGVxXNS8+jUTMNEU4f+ZDz7DbVYLBl2H7i"
+        "1QIDAQAB",
+    "rsa-2048 private":
+        "MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQCZNbBblSDAc937rAtkr3YncSsXAPkM5LT9+9tNQsbSbpst"
+        "EW7u5vihdfBFPIXpWpXqSb2zmO5iWhmMYQSKZTIdWDkkBCzONKp9jOpnklbCn08+piEroBAFZ45Cfjog81qbO5a0D/NVgDoT"
+        "6LkuEwAyAyHYbiy9vNYuVg0OrU08voWnWxZ74DH1hXco5gukbT+P0gLxoFawVgHuvlSC6b0vMLaVf8GMMRxG/HBnYHd/RcUa"
+        "BNCObDZKT2HJVGB7OtoB86rAQE0nFsOPliLhio1zhndUoY3LSLaIBJ5Qx+iMt08MJhJnl4ZXFc1Lz6NRMw0RTh/5kPPsNtVg"
+        "sGXYfuLVAgMBAAECggEADhP23pN3bPe4oBWQ/nF5A+rMMNLwD5U8ZFIuNo06Q7/SFnQRo3YpxnxV1abYDzc5q0uXWNdmoDbz"
+        "Pgj0J9tgnX2r0nlnvJLuT5cROu8hdcS5vWH6jk2o6zY2xjlfEgQKgVUaZfVJQMQFkirCSU+Jpw7On1qQVebyL1PM41pdTIV4"
+        "xdJXndgosM4CRHuTS0bZWsFK2wycJm8Zk9BPUMf6SaJVIjfpn0shHIfFA+OxRoiybRNkLd3AgpEtYlURcKOW85PktdV1zHw+"
+        "ioRZPPvcX3OdfO+vm0lulAqwfOtXOt3KmubcHbyUMs6vMMIJrCHHCjaZq4EYPtubn64cI9EigQKBgQDQDN5DLWvjdHK1RRD/"
+        "Imss5Mwus2Nw6gJ1jkyLc0JXrmB2i309Op8M7/kAviTD7a9lRS0HGk1IOtbnLdxAiGWxcKl+IIcxqaeyulrdJzVwZ6cQtME4"
+        "Xw7qXM7g5gzpXhjJ8JX8zBB/4um1KcJpyQApU376832t/N0ns2wImTZR8QKBgQC8hS9PQo+Tam2DzaX01esXGyOEpfynv+WH"
+        "qWXVmRQtvtpVx/0VDyMBJ9+/FfIbteSNqu9enO8hvXAmHd+FTob0vWFJtoBp4devBpdcdP4/reyf0hL7xMYshUdm4a7VFm3+"
+        "vnyn/UXRAFXXB7pPdduFywC3mLR8GIHJw6OYmGq7JQKBgCarTaBkz9m96hghFzCkoBD/EahYdVImXICnCzkcGieb5JgEAyof"
+        "PDK2Y6ysqr6z7da/zce1LsoPDaR4VKi18VjSnN4xg49Kfj3s/zh9siQLT/T986/bkzUiPN12RM4XTDo0elw7PZHXhiLC+Tya"
+        "PGpx93cDTMfK6PwZECpk98CxAoGBAJWMfeQ9ZBJIakoVmGIqVM1GnR18Y3pbc2T0D7GrNuO3NBK6jFzpXhZroEZAzYgH+iAc"
+        "CrmeeuDkG5RRPGDO06ZQmV3VZfcYznWtH+Obd5niigSarK6HAcKNk//cZknp+iYMzGyjMYBD6NSk77pbP2LakF4UyJBtDICX"
+        "Ly89MeX1AoGBAJygnsOUbS+arPsdppr15c+ABbCC9Ttik6ON5uldws8oBUkeHLRBkMT0fFLcVv/AEphWuuWQ7qu0cxPtZ06M"
+        "ArZ6necDO2rwDvskiakIJaJh2sEQf/xohBe+zrvymb/HujKLYz55C1ZIMWy7Iu0qo76LELBl03QgsLJoluCFLjX8",
+    "x25519 public": "MCowBQYDK2VuAyEACSVVwEQJy1zCzmBJcjrHtYjDlQPgt5bVJ7gDdTHGY2Q=",
+    "x25519 private": "MC4CAQAwBQYDK2VuBCIEIKgjgyik5Al78DXAamP2ZOhc+wnrtXYUAwqoOy2PrNFx",
+    "ed25519 signature": "7Y8V2Ph9iMI++Pztf6wjV4Qp4DM/UBMATDrB8wpapKNyfvWju776ka1mK8T5REe6uA5PotcgyHtkSEj18QwNDA==",
+    "p-256 signature": "2KOxhjMb9r07HrPKTGt2SGrADYvFjfZJKeMfo4gY3jiEWmodzqCZv2a6Dp85jAh2I/rbQHHT9jpJfpdzAtJCNw==",
+    "p-256 der":
+        "MEYCIQDYo7GGMxv2vTses8pMa3ZIasANi8WN9kkp4x+jiBjeOAIhAIRaah3OoJm/ZroOnzmMCHYj+ttAcdP2Okl+l3MC0kI3",
+    "rsa-2048 signature":
+        "AqV7eu6eXNxEGXTuOGP6xCLLQje7on/tjx8LrZv99ZML9I2lmuKJqW6JiYeE9zv50JfKLCElh7fwvYwAGATFutjmfxhFhdqp"
+        "MBj2NYBzVPMOq5nTcFtUCcuz9EcJOeoD/vn6bkhXh2yM76d52xkYv6JYBfcZyVTpkeOVhIT7bsnpZjNDoY5TuO4uMSiCk5/n"
+        "8mcD+sObBciG1WJxoTaI2DXKIUYo7tlRgAxAfTWFLgcQkV6dj426/RyE5+2emo4L/vse0Y/eKb906c7QWV1CxcK6Xyc3JopF"
+        "9afWJBd4AZeN9X6aYwnMPH0irjS5rbBJevtXHr+foDsEpRWILkjiQA==",
+    "p-256 explicit":
+        "MIIBSzCCAQMGByqGSM49AgEwgfcCAQEwLAYHKoZIzj0BAQIhAP////8AAAABAAAAAAAAAAAAAAAA////////////////MFsE"
+        "IP////8AAAABAAAAAAAAAAAAAAAA///////////////8BCBaxjXYqjqT57PrvVV2mIa8ZR0GsMxTsPY7zjw+J9JgSwMVAMSd"
+        "NgiG5wSTamZ44ROdJreBn36QBEEEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84z"
+        "V2sxXs7LtkBoN79R9QIhAP////8AAAAA//////////+85vqtpxeehPO5ysL8YyVRAgEBA0IABA1UOsGmUE0BAH66L9QxaVlV"
+        "gU4MUNXfJYfP/FV11YvjSz7a1oWzDMcHl1eNx68s2Hpl4ahQmfGug4YxnrAvocg=",
+    "p-384 public":
+        "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEWKilN+635e2kuF0S/0u8IzHul2DURDjzvo5VTvLuBBAkUKXAOMqMgfi+mNxW3F5S"
+        "WyAs1RP6aRsGcJ8o40ct6HvFFWVzY6d4fzImkAlxmLKhIrSYvG7cXvkRAU5hX3lv",
+    "wrapped":
+        "sj5MEgwdw3ad613wJ6N6z1945JJI1FHkJFYi06F2RFHh6J0SFN0SeCqHIYCfjI3wCdXlrLoAESyHqGjZ1kzgS9kil1W3HH40"
+        "nf9cNPeZTAQ=",
+}
+
+
+def keys():
+    made = {name: base64.b64decode(text) for name, text in KEY_MATERIAL.items()}
+
+    def public(der, signature=b""):
+        return b"p" + struct.pack(">H", len(der)) + der + signature
+
+    for algorithm in ("ed25519", "p-256", "rsa-2048"):
+        yield "public-" + algorithm, public(made[algorithm + " public"], made[algorithm + " signature"])
+        yield "private-" + algorithm, b"s" + made[algorithm + " private"]
+    yield "public-x25519", public(made["x25519 public"])
+    yield "private-x25519", b"s" + made["x25519 private"]
+    # RFC 5915 lets the public key be left out
+    short = made["p-256 private"][3:36 + 32].replace(b"\x04\x6d\x30\x6b", b"\x04\x27\x30\x25", 1)
+    yield "private-p-256-short", b"s\x30\x41" + short
+    yield "public-explicit", public(made["p-256 explicit"])
+    yield "public-p-384", public(made["p-384 public"])
+    yield "public-small-order", public(made["ed25519 public"][:12] + b"\x01" + bytes(31), bytes(64))
+    yield "signature-der", b"e" + made["p-256 der"]
+    yield "wrapped", b"w" + made["wrapped"]
+    yield "empty", b""
+
+
 def main():
     directory = pathlib.Path(sys.argv[1])
     for target, files in (("note", notes), ("proof", proofs), ("entry", entries), ("receipt", receipts),
                           ("canonical", canonicals), ("manifest", manifests), ("text", texts),
-                          ("export", exports)):
+                          ("export", exports), ("key", keys)):
         (directory / target).mkdir(parents=True, exist_ok=True)
         for name, data in files():
             (directory / target / name).write_bytes(data)

@@ -1,0 +1,194 @@
+/*-------------------------------------------------------------------------
+ *
+ * signing.c
+ *		What a signature on a row is made over.
+ *
+ * Pure computation: stores nothing, takes no locks and raises no error for
+ * what it reads.  A partition has column numbers of its own, but a client
+ * signs a row of the table that it knows, and a row may move: so the message
+ * has the numbers of the root partitioned table, which a partition's columns
+ * have by name.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#include "ledger/canonical.h"
+#include "ledger/signing.h"
+
+#define MESSAGE_NAME	"medsync row signature v1\n"
+
+/* A column of a canonical row, under the number that the message has */
+typedef struct SignedColumn
+{
+	int			number;
+	const uint8 *value;			/* with its tag */
+	size_t		len;
+} SignedColumn;
+
+/*
+ * The number that the root has for a column; 0: it has no such column.  It
+ * is nearly always at the same place, "hint".
+ */
+static int
+root_number(const MedsyncManifest *manifest, const MedsyncManifest *root,
+			const MedsyncColumn *column, int hint)
+{
+	const MedsyncColumn *found;
+
+	if (root == manifest)
+		return column->number;
+	if (hint < root->column_count &&
+		strcmp(root->columns[hint].name, column->name) == 0)
+		return root->columns[hint].number;
+	found = medsync_manifest_column(root, column->name);
+	return found ? found->number : 0;
+}
+
+/* Is it a value of type uuid?  Then copy its bytes. */
+static bool
+read_uuid(const SignedColumn *column, uint8 *id)
+{
+	if (column->len != 1 + MEDSYNC_ID_SIZE ||
+		column->value[0] != MEDSYNC_TAG_UUID)
+		return false;
+	memcpy(id, column->value + 1, MEDSYNC_ID_SIZE);
+	return true;
+}
+
+/* Is it a value of type bytea?  Then point to its bytes. */
+static bool
+read_signature(const SignedColumn *column, MedsyncRowSignature *signature)
+{
+	MedsyncReader reader;
+
+	medsync_wire_open(&reader, column->value, column->len);
+	if (medsync_wire_get_u8(&reader) != MEDSYNC_TAG_BYTEA)
+		return false;
+	signature->signature_len = (size_t) medsync_wire_get_varint(&reader);
+	signature->signature = reader.next;
+	return !reader.failed &&
+		signature->signature_len == MEDSYNC_WIRE_LEFT(&reader);
+}
+
+/*
+ * Split a canonical row into its columns.  Those of the signature are read
+ * as well; the signature itself is not among the columns.  Returns how many
+ * there are, or -1: the row is malformed, or has a column that a manifest
+ * has not.
+ */
+static int
+split_row(const MedsyncManifest *manifest, const MedsyncManifest *root,
+		  const void *row, size_t len, SignedColumn *columns,
+		  MedsyncRowSignature *signature)
+{
+	bool		has_signer = false;
+	bool		has_signature = false;
+	bool		types_hold = true;
+	MedsyncReader reader;
+	int			count = 0;
+	int			place = 0;
+
+	medsync_wire_open(&reader, row, len);
+	while (MEDSYNC_WIRE_LEFT(&reader) > 0)
+	{
+		uint64		number = medsync_wire_get_varint(&reader);
+		SignedColumn column;
+
+		while (place < manifest->column_count &&
+			   (uint64) manifest->columns[place].number < number)
+			place++;
+		if (reader.failed || place == manifest->column_count ||
+			(uint64) manifest->columns[place].number != number ||
+			manifest->columns[place].excluded)
+			return -1;
+		column.value = reader.next;
+		if (!medsync_canonical_skip(&reader))
+			return -1;
+		column.len = reader.next - column.value;
+		column.number = root_number(manifest, root, &manifest->columns[place],
+									place);
+		if (column.number == 0)
+			return -1;
+		if ((int) number == manifest->signature)
+		{
+			has_signature = true;
+			types_hold &= read_signature(&column, signature);
+		}
+		else
+			columns[count++] = column;
+		if ((int) number == manifest->signer)
+		{
+			has_signer = true;
+			types_hold &= read_uuid(&column, signature->signer);
+		}
+		else if ((int) number == manifest->on_behalf_of)
+			types_hold &= signature->has_on_behalf_of =
+				read_uuid(&column, signature->on_behalf_of);
+		place++;				/* numbers ascend, and none comes twice */
+	}
+	signature->complete = has_signer && has_signature && types_hold;
+	return count;
+}
+
+/*
+ * In the order of the root's numbers.  They are in it but for a partition
+ * that was made with its columns in another order.
+ */
+static void
+sort_columns(SignedColumn *columns, int count)
+{
+	int			i;
+
+	for (i = 1; i < count; i++)
+	{
+		SignedColumn column = columns[i];
+		int			j;
+
+		for (j = i; j > 0 && columns[j - 1].number > column.number; j--)
+			columns[j] = columns[j - 1];
+		columns[j] = column;
+	}
+}
+
+/*
+ * Append the message that a row's signature is over, and say what the row
+ * has of it; see signing.h.  Without a signer the message has zeros for it.
+ */
+bool
+medsync_signing_message(StringInfo message, const uint8 *ledger_id,
+						const MedsyncManifest *manifest,
+						const MedsyncManifest *root,
+						const void *row, size_t len,
+						MedsyncRowSignature *signature)
+{
+	SignedColumn *columns = palloc(sizeof(SignedColumn) *
+								   Max(manifest->column_count, 1));
+	int			count;
+	int			i;
+
+	memset(signature, 0, sizeof(MedsyncRowSignature));
+	count = split_row(manifest, root, row, len, columns, signature);
+	if (count >= 0)
+	{
+		sort_columns(columns, count);
+		enlargeStringInfo(message, (int) Min(len + 128, PG_INT32_MAX));
+		medsync_wire_put_bytes(message, MESSAGE_NAME,
+							   sizeof(MESSAGE_NAME) - 1);
+		medsync_wire_put_bytes(message, ledger_id, MEDSYNC_ID_SIZE);
+		medsync_wire_put_u32(message, root->table);
+		medsync_wire_put_bytes(message, signature->signer, MEDSYNC_ID_SIZE);
+		for (i = 0; i < count; i++)
+		{
+			medsync_wire_put_varint(message, columns[i].number);
+			medsync_wire_put_bytes(message, columns[i].value,
+								   (int) columns[i].len);
+		}
+	}
+	pfree(columns);
+	return count >= 0;
+}
