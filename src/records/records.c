@@ -457,6 +457,8 @@ medsync_put_record(PG_FUNCTION_ARGS)
 						   VARSIZE_ANY_EXHDR(content));
 	for (i = 0; i < count; i++)
 	{
+		if (medsync_holder_find(version, recipients[i]) != NULL)
+			continue;
 		medsync_require_key(recipients[i]);
 		add_holder(version, recipients[i], version->created_at, call->actor);
 	}

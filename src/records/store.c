@@ -390,33 +390,34 @@ medsync_record_ids(const char *patient, const uint8 *holder,
 
 /*---- Versions and holders ----*/
 
-static MedsyncHolder *
-read_holder(Relation heap, HeapTuple tuple, const MedsyncRecord *record)
+/* Read a holder's row; false if it is malformed. */
+static bool
+read_holder(Relation heap, HeapTuple tuple, const MedsyncRecord *record,
+			MedsyncHolder *holder)
 {
-	MedsyncHolder *holder = palloc0(sizeof(MedsyncHolder));
 	TupleDesc	desc = RelationGetDescr(heap);
 	Datum		algorithm;
 
-	if (!get_uuid(heap, tuple, Anum_wrap_person, holder->person) ||
-		!is_patient(heap, tuple, Anum_wrap_patient, record->patient) ||
+	if (!is_patient(heap, tuple, Anum_wrap_patient, record->patient) ||
 		!get_column(heap, tuple, Anum_wrap_algorithm, INT2OID, &algorithm) ||
 		!get_time(heap, tuple, Anum_wrap_granted_at, &holder->granted_at) ||
 		!get_uuid(heap, tuple, Anum_wrap_granted_by, holder->granted_by))
-		return NULL;
-	holder->algorithm = DatumGetInt16(algorithm);
-	if (holder->algorithm == MEDSYNC_ALGORITHM_NONE)
+		return false;
+	if (DatumGetInt16(algorithm) == MEDSYNC_ALGORITHM_NONE)
 		return heap_attisnull(tuple, Anum_wrap_key, desc) &&
-			heap_attisnull(tuple, Anum_wrap_wrapped, desc) ? holder : NULL;
+			heap_attisnull(tuple, Anum_wrap_wrapped, desc);
+	holder->algorithm = DatumGetInt16(algorithm);
 	holder->wrapped_len = get_short_bytes(heap, tuple, Anum_wrap_wrapped,
 										  holder->wrapped, MEDSYNC_WRAP_MAX);
-	if (!medsync_algorithm_wraps(holder->algorithm) ||
-		!get_uuid(heap, tuple, Anum_wrap_key, holder->key) ||
-		holder->wrapped_len < 0)
-		return NULL;
-	return holder;
+	return medsync_algorithm_wraps(holder->algorithm) &&
+		get_uuid(heap, tuple, Anum_wrap_key, holder->key) &&
+		holder->wrapped_len >= 0;
 }
 
-/* The holders of a version, by ascending person. */
+/*
+ * The holders of a version, by ascending person.  A holder with a malformed
+ * row is one all the same, and will be told that the version is not intact.
+ */
 static void
 read_holders(const MedsyncRecord *record, MedsyncRecordVersion *version,
 			 Snapshot snapshot)
@@ -429,14 +430,15 @@ read_holders(const MedsyncRecord *record, MedsyncRecordVersion *version,
 	key_by_id(&keys[0], Anum_wrap_record, record->id);
 	key_by_number(&keys[1], Anum_wrap_version, version->number);
 	medsync_scan_begin(&scan, heap, "_record_wrap_pkey", snapshot, 2, keys);
-	while (version->intact && (tuple = medsync_scan_next(&scan)) != NULL)
+	while ((tuple = medsync_scan_next(&scan)) != NULL)
 	{
-		MedsyncHolder *holder = read_holder(heap, tuple, record);
+		MedsyncHolder *holder = palloc0(sizeof(MedsyncHolder));
 
-		if (holder == NULL ||
+		if (!get_uuid(heap, tuple, Anum_wrap_person, holder->person) ||
+			!read_holder(heap, tuple, record, holder) ||
 			list_length(version->holders) == MEDSYNC_RECORD_HOLDERS_MAX)
 			version->intact = false;
-		else
+		if (list_length(version->holders) < MEDSYNC_RECORD_HOLDERS_MAX)
 			version->holders = lappend(version->holders, holder);
 	}
 	medsync_scan_end(&scan);

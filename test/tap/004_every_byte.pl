@@ -84,10 +84,27 @@ SELECT medsync.register_person('nurse', 'Nurse ' || i, CASE i WHEN 1 THEN 'pg_mo
 SELECT medsync.verify_person(id), medsync.set_specialties(id, '{cardiology}') FROM medsync.person;
 SELECT medsync.suspend_person(id, 'away') FROM medsync.person WHERE name = 'Nurse 2';
 SELECT medsync.register_person('patient', 'Patient', NULL, 'patient-1');
+SELECT id AS nurse FROM medsync.person WHERE name = 'Nurse 3' \gset
 SELECT medsync.add_key(id, 'ed25519', (medsync.generate_key_pair('ed25519')).public_key, now() + interval '1 day') FROM medsync.person;
 SELECT medsync.revoke_key(id, 'lost') FROM (SELECT id FROM medsync.person_key ORDER BY id LIMIT 1) k;
 SELECT medsync.add_licence(id, 'RN', '4711', 'Board', now(), now() + interval '1 day') FROM medsync.person;
 SELECT medsync.revoke_licence(id, 'expelled') FROM (SELECT id FROM medsync.person_licence ORDER BY id LIMIT 1) l;
+-- records: two versions, with and without a wrap; revoked, refused, damaged and mended
+SELECT medsync.add_key(id, 'x25519', (medsync.generate_key_pair('x25519')).public_key) FROM medsync.person WHERE name IN ('Nurse 1', 'Nurse 3');
+SET SESSION AUTHORIZATION pg_monitor;
+SELECT medsync.put_record('patient-1', 'a letter', 'text/plain', ARRAY[:'nurse']::uuid[], medsync.put_record('patient-1', '', 'text/plain')) AS record \gset
+SELECT medsync.get_record(:'record');
+SELECT medsync.revoke_record(:'record', :'nurse');
+SELECT medsync.grant_record(:'record', :'nurse');
+RESET SESSION AUTHORIZATION;
+UPDATE medsync._record_chunk SET body = set_byte(body, 0, get_byte(body, 0) # 1) WHERE version = 2;
+SET SESSION AUTHORIZATION pg_monitor;
+\set ON_ERROR_STOP 0
+SELECT medsync.get_record(:'record');
+SELECT medsync.get_record(gen_random_uuid());
+\set ON_ERROR_STOP 1
+RESET SESSION AUTHORIZATION;
+UPDATE medsync._record_chunk SET body = set_byte(body, 0, get_byte(body, 0) # 1) WHERE version = 2;
 INSERT INTO medsync._spent_challenge VALUES ('\x00112233445566778899aabbccddeeff', now());
 SELECT medsync.seal();
 -- unsealed
