@@ -15,6 +15,7 @@
 #include "identity/identity.h"
 #include "ledger/ledger.h"
 #include "proofs/checkpoint.h"
+#include "records/records.h"
 #include "vault/vault.h"
 
 PG_MODULE_MAGIC;
@@ -29,5 +30,6 @@ _PG_init(void)
 	medsync_ledger_init();
 	medsync_proofs_init();
 	medsync_identity_init();
+	medsync_records_init();
 	MarkGUCPrefixReserved("medsync");
 }

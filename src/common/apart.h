@@ -22,7 +22,11 @@ typedef void (*MedsyncApartRun) (const uint8 *payload, size_t len);
 
 extern void medsync_apart_register(MedsyncApart kind, MedsyncApartRun run);
 
-/* Run it and wait until it has committed; false: it could not be done (and the server log says why) */
+/*
+ * Run it and wait until it has committed; false: it could not be done (and
+ * the server log says why).  The caller must hold no lock that the work
+ * needs; see apart.c.
+ */
 extern bool medsync_apart(MedsyncApart kind, const void *payload, size_t len);
 
 #endif							/* MEDSYNC_APART_H */

@@ -52,6 +52,7 @@
 #include "common/catalog.h"
 #include "identity/identity_internal.h"
 #include "ledger/ledger.h"
+#include "vault/quiet.h"
 #include "vault/vault.h"
 
 #define CHALLENGE_PREFIX	"medsync-challenge-v1:"
@@ -513,6 +514,7 @@ medsync_sign_in(PG_FUNCTION_ARGS)
 	uint8		person[MEDSYNC_PERSON_ID_SIZE];
 	bool		transaction;
 
+	medsync_quiet_statement();
 	check_possible(fcinfo);
 	transaction = scope_is_transaction(PG_GETARG_TEXT_PP(3));
 	if (!check_credentials(PG_GETARG_TEXT_PP(0), PG_GETARG_UUID_P(1)->data,

@@ -413,12 +413,39 @@ report_master_key(Report *report)
 
 	if (problem != NULL)
 		medsync_status_add(report, "master_key_file", problem, MEDSYNC_STATUS_ERROR,
+				 path == NULL ?
+				 "Run the command of medsync.master_key_command by hand as the server's user; its standard error is in the server's log." :
 				 "Bring the file back from its backup, or set medsync.master_key_file to its place and reload the configuration.");
+	else if (path == NULL)
+		medsync_status_add(report, "master_key_file", "medsync.master_key_command",
+				 MEDSYNC_STATUS_OK, NULL);
 	else if (medsync_key_file_in_data_directory(path))
 		medsync_status_add(report, "master_key_file", path, MEDSYNC_STATUS_NOTICE,
 				 "Move it out of the data directory and set medsync.master_key_file, so that base backups do not carry it.");
 	else
 		medsync_status_add(report, "master_key_file", path, MEDSYNC_STATUS_OK, NULL);
+}
+
+/* Older master keys: there only after a rotation. */
+static void
+report_old_master_keys(Report *report)
+{
+	const char *needed;
+	const char *spare;
+
+	medsync_vault_old_master_keys(&needed, &spare);
+	if (needed != NULL)
+		medsync_status_add(report, "old_master_keys",
+				 psprintf("needed by this database: %s", needed),
+				 MEDSYNC_STATUS_NOTICE,
+				 report->in_recovery ?
+				 "Keep them; call medsync.rotate_master_key() on the primary." :
+				 "Keep them, and call medsync.rotate_master_key() in this database.");
+	else if (spare != NULL)
+		medsync_status_add(report, "old_master_keys",
+				 psprintf("not needed by this database: %s", spare),
+				 MEDSYNC_STATUS_NOTICE,
+				 "Put them away with the backups of their time, which need them, when no other database or standby does.");
 }
 
 /* Is an event trigger ours, and does it always fire? */
@@ -482,6 +509,7 @@ medsync_status(PG_FUNCTION_ARGS)
 	report_era(&report);
 	report_sealer(&report);
 	report_master_key(&report);
+	report_old_master_keys(&report);
 	report_guards(&report);
 	if (later_part != NULL)
 		later_part(&report);

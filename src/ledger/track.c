@@ -145,13 +145,17 @@ check_relation(Relation rel)
 				 errmsg("cannot track system catalog \"%s\"", name),
 				 errdetail("Catalogs are changed without firing triggers."),
 				 errhint("Track the tables of your application.")));
-	if (RelationGetNamespace(rel) == medsync_schema_oid(false) &&
-		!medsync_track_is_own(MEDSYNC_SCHEMA, name))
+	if (RelationGetNamespace(rel) == medsync_schema_oid(false))
+	{
+		bool		own = medsync_track_is_own(MEDSYNC_SCHEMA, name);
+
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot track table \"%s.%s\"", MEDSYNC_SCHEMA, name),
+				 own ? errdetail("The functions that write to it have it tracked.") :
 				 errdetail("The ledger's own tables are bound by its blocks and keys; recording their rows in themselves would never end."),
 				 errhint("medsync.verify() checks them.")));
+	}
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -50,7 +50,8 @@
 
 /*---- Local variables ----*/
 
-static const MedsyncVerifyPart *later_part = NULL;
+static const MedsyncVerifyPart *later_parts[MEDSYNC_VERIFY_PARTS_MAX];
+static int	later_part_count = 0;
 static MedsyncVerifySignature check_row_signature = NULL;
 
 PG_FUNCTION_INFO_V1(medsync_verify);
@@ -59,7 +60,9 @@ PG_FUNCTION_INFO_V1(medsync_verify_summary);
 void
 medsync_verify_register(const MedsyncVerifyPart *part)
 {
-	later_part = part;
+	if (later_part_count == MEDSYNC_VERIFY_PARTS_MAX)
+		elog(ERROR, "too many parts of medsync.verify()");
+	later_parts[later_part_count++] = part;
 }
 
 void
@@ -453,6 +456,17 @@ balance_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 	}
 }
 
+/* An entry that later rooms check. */
+static void
+tell_later_parts(Verifier *verifier, const MedsyncWalkEntry *item)
+{
+	int			i;
+
+	for (i = 0; i < later_part_count; i++)
+		if (later_parts[i]->entry != NULL)
+			later_parts[i]->entry(verifier, item);
+}
+
 /* What any entry, sealed or not, must stand. */
 static void
 check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
@@ -480,8 +494,8 @@ check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 		check_manifest(verifier, entry);
 	else if (entry->operation == MEDSYNC_OP_ERA)
 		check_era_entry(verifier, entry);
-	else if (entry->operation == MEDSYNC_OP_SIGNER && later_part != NULL)
-		later_part->entry(verifier, item);
+	else if (entry->operation == MEDSYNC_OP_SIGNER)
+		tell_later_parts(verifier, item);
 	if (entry->table != 0)
 	{
 		table = medsync_verify_table(verifier, entry->table);
@@ -1355,6 +1369,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 	Verifier   *verifier = palloc0(sizeof(Verifier));
 	bool		exists;
 	int			malformed = 0;
+	int			i;
 
 	check_not_in_trigger();
 	verifier->context = context;
@@ -1395,8 +1410,8 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 			run_part(verifier, medsync_verify_balance, "A table");
 		}
 		report_unsealed(verifier);
-		if (later_part != NULL)
-			run_part(verifier, later_part->finish, "A checkpoint");
+		for (i = 0; i < later_part_count; i++)
+			run_part(verifier, later_parts[i]->finish, later_parts[i]->what);
 		medsync_balance_free(verifier->balance);
 		medsync_walk_close(&verifier->walk);
 		table_close(verifier->tile_table, AccessShareLock);

@@ -96,14 +96,18 @@ typedef struct Verifier
 } Verifier;
 
 /*
- * What a later room checks: "entry" is called for each signer entry, in
- * ledger order and then the unsealed ones; "finish" after the ledger.
+ * What a later room checks: "entry", if it is there, is called for each
+ * signer entry, in ledger order and then the unsealed ones; "finish" after
+ * the ledger.
  */
 typedef struct MedsyncVerifyPart
 {
+	const char *what;			/* could not be read, if "finish" fails */
 	void		(*entry) (Verifier *verifier, const MedsyncWalkEntry *item);
 	void		(*finish) (void *verifier);
 } MedsyncVerifyPart;
+
+#define MEDSYNC_VERIFY_PARTS_MAX	8
 
 /* A row that must be signed, for the room that knows the keys of persons */
 typedef struct MedsyncVerifiedRow

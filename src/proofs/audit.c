@@ -437,7 +437,9 @@ report_proofs(MedsyncStatusReport *report)
 void
 medsync_audit_init(void)
 {
-	static const MedsyncVerifyPart part = {note_announcement, verify_signatures};
+	static const MedsyncVerifyPart part = {
+		"A checkpoint", note_announcement, verify_signatures
+	};
 
 	medsync_verify_register(&part);
 	medsync_status_register(report_proofs);

@@ -12,18 +12,57 @@
 #include "proofs/note.h"
 
 #define MEDSYNC_RECEIPT_ROW_MAX		(16 * 1024 * 1024)	/* bytes of a canonical row */
+#define MEDSYNC_RECEIPT_PARENTS		16	/* partitioned tables above a partition */
+
+/*
+ * A manifest, and the entry of the log that announced it.  Here and below
+ * pointers point into the decoded bytes.
+ */
+typedef struct MedsyncManifestOpening
+{
+	const char *content;		/* not terminated */
+	size_t		content_len;
+	uint64		ddl_index;
+	const uint8 *ddl_entry;
+	size_t		ddl_entry_len;
+	const uint8 *ddl_salt;		/* MEDSYNC_HASH_SIZE bytes, as all salts */
+	int			ddl_hash_count;
+	const uint8 *ddl_hashes;
+} MedsyncManifestOpening;
+
+/*
+ * Who signed the row: what its era's id is made of, so that the ledger's id
+ * is known; the manifests of the partitioned tables that it is in, the
+ * nearest first; and the version of the signer's row of person_key that was
+ * there when the entry was made, opened like the receipt's own row.
+ */
+typedef struct MedsyncSignerOpening
+{
+	const uint8 *ledger_id;		/* MEDSYNC_ID_SIZE */
+	uint64		system_identifier;
+	uint32		timeline;
+	uint32		database;
+	int			parent_count;
+	MedsyncManifestOpening parents[MEDSYNC_RECEIPT_PARENTS];
+	uint64		index;			/* of the key's entry */
+	int			hash_count;
+	const uint8 *hashes;		/* its inclusion proof */
+	const uint8 *opening;		/* a MedsyncOpening, with row, without signer */
+	size_t		opening_len;
+} MedsyncSignerOpening;
 
 /*
  * The opening data in the extra line of a receipt: the entry and its salt;
- * where the entry brought a row version, that row and r; and where there is
- * a row, the manifest that names its columns, with the ddl entry that binds
- * it and that entry's inclusion proof.  Pointers into the decoded bytes.
+ * where the entry brought a row version, that row and r; where there is a
+ * row, the manifest that names its columns, with the ddl entry that binds it
+ * and that entry's inclusion proof; and where that manifest demands a
+ * signature, who made it.
  */
 typedef struct MedsyncOpening
 {
 	const uint8 *entry;
 	size_t		entry_len;
-	const uint8 *salt;			/* MEDSYNC_HASH_SIZE bytes, as all salts */
+	const uint8 *salt;
 
 	bool		has_row;
 	const uint8 *opening;		/* r */
@@ -31,14 +70,10 @@ typedef struct MedsyncOpening
 	size_t		row_len;
 
 	bool		has_manifest;
-	const char *manifest;		/* not terminated */
-	size_t		manifest_len;
-	uint64		ddl_index;
-	const uint8 *ddl_entry;
-	size_t		ddl_entry_len;
-	const uint8 *ddl_salt;
-	int			ddl_hash_count;
-	const uint8 *ddl_hashes;
+	MedsyncManifestOpening manifest;
+
+	bool		has_signer;
+	MedsyncSignerOpening signer;
 } MedsyncOpening;
 
 /* What checking a receipt found */

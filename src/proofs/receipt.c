@@ -10,6 +10,11 @@
  * the entry committed to.  What cannot be opened any more, because its key
  * was destroyed or its row changed, has a receipt of the entry alone.
  *
+ * Where the entry's manifest demands a signature the receipt also opens the
+ * signer's row of person_key, from its image, in the version that the ledger
+ * had right before the entry.  Without that a signed row proves nothing, so
+ * that where it cannot be opened the receipt is of the entry alone.
+ *
  * receipt() is for auditors.  It signs the last block if that is not signed
  * yet and stores the note (checkpoint.c); nothing else is stored.  On a
  * standby what was signed can be proved.  Checking a receipt asks no table.
@@ -38,10 +43,34 @@
 #include "ledger/order.h"
 #include "ledger/row.h"
 #include "proofs/checkpoint.h"
+#include "proofs/key_row.h"
 #include "proofs/opening.h"
 #include "proofs/tiles.h"
 
 #define VERIFIER_KEYS_MAX	32
+
+/* The announcement of a manifest */
+typedef struct Announcement
+{
+	uint32		table;
+	uint32		version;
+	int64		index;			/* of the ddl entry; -1: not found */
+	StringInfoData leaf;		/* its salt || entry */
+	MedsyncManifestOpening opening;
+} Announcement;
+
+/* An entry that is opened: the receipt's own, or that of the signer's key */
+typedef struct OpenedEntry
+{
+	int64		index;
+	MedsyncEntry entry;			/* what it points to is gone */
+	MedsyncEra	era;
+	StringInfoData leaf;		/* salt || entry, as its leaf commits to it */
+	StringInfoData row;			/* canonical */
+	bool		has_row;
+	uint8		opening[MEDSYNC_HASH_SIZE]; /* r */
+	Announcement announcement;	/* where the entry is of a table */
+} OpenedEntry;
 
 /* One receipt in the making */
 typedef struct Receipt
@@ -51,20 +80,24 @@ typedef struct Receipt
 	MedsyncWalk walk;
 	MedsyncStoredTree *tree;
 	MedsyncKeyReader *keys;
-	int64		index;
-
-	/* the entry, copied from the journal */
-	MedsyncEntry entry;
-	StringInfoData opened;		/* salt || entry, as its leaf commits to it */
-	StringInfoData row;			/* canonical */
-	bool		has_row;
-	uint8		opening[MEDSYNC_HASH_SIZE]; /* r */
-
-	/* the announcement of its manifest */
-	char	   *manifest;		/* NULL: none */
-	int64		ddl_index;
-	StringInfoData ddl;			/* salt || entry */
+	OpenedEntry own;
+	bool		has_signer;
+	OpenedEntry key;
+	int			parent_count;
+	Announcement parents[MEDSYNC_RECEIPT_PARENTS];
 } Receipt;
+
+/* Entries while one of them is looked for */
+typedef struct Search
+{
+	Receipt    *receipt;
+	OpenedEntry *entry;			/* take_entry */
+	Announcement *announcement; /* take_announcement */
+	uint32		table;			/* take_version */
+	uint8		row_key[MEDSYNC_ID_SIZE];
+	int64		index;			/* of the next entry */
+	int64		found;			/* -1: none */
+} Search;
 
 PG_FUNCTION_INFO_V1(medsync_receipt_of_row);
 PG_FUNCTION_INFO_V1(medsync_receipt_of_entry);
@@ -72,62 +105,82 @@ PG_FUNCTION_INFO_V1(medsync_verify_receipt);
 
 /* Hash a canonical row; is it what the entry committed to, under this key? */
 static bool
-row_opens(Receipt *receipt, const MedsyncSubjectKey *key)
+row_opens(OpenedEntry *opened, const MedsyncSubjectKey *key)
 {
 	MedsyncSha256 sha;
 	MedsyncRowDigest digest;
 
-	medsync_row_hash_start(&sha, receipt->entry.table);
-	medsync_sha256_update(&sha, receipt->row.data, receipt->row.len);
+	medsync_row_hash_start(&sha, opened->entry.table);
+	medsync_sha256_update(&sha, opened->row.data, opened->row.len);
 	medsync_sha256_finish(&sha, digest.hash);
 	medsync_row_commit(&key->commit, &digest);
-	if (memcmp(digest.commitment, receipt->entry.new_commitment,
+	if (memcmp(digest.commitment, opened->entry.new_commitment,
 			   MEDSYNC_HASH_SIZE) != 0)
 		return false;
-	memcpy(receipt->opening, digest.opening, MEDSYNC_HASH_SIZE);
+	memcpy(opened->opening, digest.opening, MEDSYNC_HASH_SIZE);
 	return true;
 }
 
-/* Called with the entry that the receipt is about. */
+/* Called with the entry that is to be opened. */
 static void
 take_entry(void *arg, const MedsyncWalkEntry *item)
 {
-	Receipt    *receipt = arg;
+	Search	   *search = arg;
+	Receipt    *receipt = search->receipt;
+	OpenedEntry *opened = search->entry;
 	const MedsyncEntry *entry = item->entry;
 	const MedsyncSubjectKey *key;
 	uint8		leaf[MEDSYNC_LEAF_SIZE];
 	int64		chunks = 0;
 
-	medsync_entry_leaf(&receipt->opened, item->xact->era->id, item->header,
+	medsync_entry_leaf(&opened->leaf, item->xact->era->id, item->header,
 					   entry, leaf);
-	receipt->entry = *entry;
+	opened->entry = *entry;
+	opened->era = *item->xact->era;
 	if ((entry->fields & MEDSYNC_HAS_NEW) == 0 ||
 		(entry->fields & (MEDSYNC_HAS_IMAGE | MEDSYNC_HAS_LARGE_IMAGE)) == 0 ||
 		medsync_key_reader_by_id(receipt->keys, entry->key_id, &key) != MEDSYNC_KEY_OK)
 		return;
-	receipt->has_row = medsync_image_open(item->header, entry, key,
-										  receipt->snapshot, &receipt->row,
-										  &chunks) &&
-		row_opens(receipt, key);
+	opened->has_row = medsync_image_open(item->header, entry, key,
+										 receipt->snapshot, &opened->row,
+										 &chunks) &&
+		row_opens(opened, key);
 }
 
 /* Called with an entry that may announce the manifest. */
 static void
 take_announcement(void *arg, const MedsyncWalkEntry *item)
 {
-	Receipt    *receipt = arg;
+	Search	   *search = arg;
+	Announcement *announcement = search->announcement;
 	const MedsyncEntry *entry = item->entry;
-	int64		index = receipt->index++;
+	int64		index = search->index++;
 	uint8		leaf[MEDSYNC_LEAF_SIZE];
 
 	CHECK_FOR_INTERRUPTS();
-	if (receipt->ddl_index >= 0 || entry->operation != MEDSYNC_OP_DDL ||
-		entry->table != receipt->entry.table ||
-		entry->manifest != receipt->entry.manifest)
+	if (announcement->index >= 0 || entry->operation != MEDSYNC_OP_DDL ||
+		entry->table != announcement->table ||
+		entry->manifest != announcement->version)
 		return;
-	receipt->ddl_index = index;
-	medsync_entry_leaf(&receipt->ddl, item->xact->era->id, item->header,
+	announcement->index = index;
+	medsync_entry_leaf(&announcement->leaf, item->xact->era->id, item->header,
 					   entry, leaf);
+}
+
+/* Called with an entry that may be of the row that is looked for. */
+static void
+take_version(void *arg, const MedsyncWalkEntry *item)
+{
+	Search	   *search = arg;
+	const MedsyncEntry *entry = item->entry;
+	int64		index = search->index++;
+
+	CHECK_FOR_INTERRUPTS();
+	if (entry->table == search->table &&
+		(entry->fields & MEDSYNC_HAS_NEW) != 0 &&
+		(entry->fields & MEDSYNC_HAS_ROW_KEY) != 0 &&
+		memcmp(entry->row_key, search->row_key, MEDSYNC_ID_SIZE) == 0)
+		search->found = Max(search->found, index);
 }
 
 static void
@@ -139,53 +192,273 @@ entries_missing(void)
 			 errhint("Run medsync.verify() to see what was changed.")));
 }
 
+/* Hand some entries over, the first one's index in search->index. */
+static void
+read_entries(Search *search, int64 index, int64 count,
+			 MedsyncWalkCallback callback)
+{
+	search->index = index;
+	if (count > 0 &&
+		!medsync_order_read(&search->receipt->walk, index, count, callback,
+							search))
+		entries_missing();
+}
+
+static void
+open_entry(Receipt *receipt, OpenedEntry *opened, int64 index)
+{
+	Search		search = {.receipt = receipt,.entry = opened};
+
+	opened->index = index;
+	initStringInfo(&opened->leaf);
+	initStringInfo(&opened->row);
+	read_entries(&search, index, 1, take_entry);
+}
+
+/* ---- manifests ---- */
+
+/* Where the entries begin that no look-up covers yet. */
+static int64
+tail_of(const Receipt *receipt)
+{
+	return receipt->checkpoint.size -
+		receipt->checkpoint.size % MEDSYNC_SEGMENT;
+}
+
 /*
- * Find the ddl entry that announced the manifest: by the look-ups of full
+ * Find the ddl entry that announced a manifest: by the look-ups of full
  * segments, or else among the entries after them.
  */
 static void
-find_announcement(Receipt *receipt)
+find_announcement(Receipt *receipt, Announcement *announcement,
+				  uint32 table, uint32 version)
 {
-	int64		entry_index = receipt->index;
-	int64		size = receipt->checkpoint.size;
-	int64		tail = size - size % MEDSYNC_SEGMENT;
+	Search		search = {.receipt = receipt,.announcement = announcement};
+	int64		tail = tail_of(receipt);
 	uint8		key[8];
 	int64	   *found;
 	int64		count;
 	int64		i;
 
-	receipt->ddl_index = -1;
-	medsync_lookup_manifest_key(receipt->entry.table, receipt->entry.manifest,
-								key);
+	announcement->table = table;
+	announcement->version = version;
+	announcement->index = -1;
+	initStringInfo(&announcement->leaf);
+	medsync_lookup_manifest_key(table, version, key);
 	found = medsync_lookup_find(receipt->snapshot, MEDSYNC_LOOKUP_MANIFEST,
-								key, size, &count);
-	for (i = 0; i < count && receipt->ddl_index < 0; i++)
-	{
-		receipt->index = found[i];
-		if (!medsync_order_read(&receipt->walk, found[i], 1,
-								take_announcement, receipt))
-			entries_missing();
-	}
-	if (receipt->ddl_index < 0)
-	{
-		receipt->index = tail;
-		if (!medsync_order_read(&receipt->walk, tail, size - tail,
-								take_announcement, receipt))
-			entries_missing();
-	}
-	receipt->index = entry_index;
-	if (receipt->ddl_index < 0)
+								key, receipt->checkpoint.size, &count);
+	for (i = 0; i < count && announcement->index < 0; i++)
+		read_entries(&search, found[i], 1, take_announcement);
+	if (announcement->index < 0)
+		read_entries(&search, tail, receipt->checkpoint.size - tail,
+					 take_announcement);
+}
+
+static char *
+manifest_text(uint32 table, uint32 version)
+{
+	char	   *content = medsync_manifest_content(table, version);
+
+	if (content == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+				 errmsg("manifest %u of table number %u is missing from the ledger",
+						version, table),
+				 errhint("Run medsync.verify() to see what was changed.")));
+	return content;
+}
+
+/* Append the proof that an entry is in the signed tree; returns its hashes. */
+static uint8 *
+prove(Receipt *receipt, int64 index, int *count)
+{
+	uint8	   *hashes = palloc(MEDSYNC_PROOF_MAX * MEDSYNC_HASH_SIZE);
+
+	*count = medsync_tiles_inclusion(&receipt->tree->tiles, index,
+									 receipt->checkpoint.size,
+									 (uint8 (*)[MEDSYNC_HASH_SIZE]) hashes);
+	if (*count < 0)
+		medsync_stored_tree_damaged();
+	return hashes;
+}
+
+/* Put together what a receipt shows of a manifest whose entry was found. */
+static void
+open_manifest(Receipt *receipt, Announcement *announcement)
+{
+	MedsyncManifestOpening *opening = &announcement->opening;
+
+	opening->content = manifest_text(announcement->table,
+									 announcement->version);
+	opening->content_len = strlen(opening->content);
+	opening->ddl_index = announcement->index;
+	opening->ddl_salt = (uint8 *) announcement->leaf.data;
+	opening->ddl_entry = opening->ddl_salt + MEDSYNC_HASH_SIZE;
+	opening->ddl_entry_len = announcement->leaf.len - MEDSYNC_HASH_SIZE;
+	opening->ddl_hashes = prove(receipt, announcement->index,
+								&opening->ddl_hash_count);
+}
+
+/* What a table was is announced after an entry of it, by the same statement. */
+static void
+announced_late(int64 index)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("entry " INT64_FORMAT " has no receipt", index),
+			 errdetail("What its table is was announced after it, by the same statement.")));
+}
+
+/* Find and open the manifest that an entry names. */
+static void
+open_manifest_of(Receipt *receipt, OpenedEntry *opened)
+{
+	uint32		table = opened->entry.table;
+	uint32		version = opened->entry.manifest;
+
+	find_announcement(receipt, &opened->announcement, table, version);
+	if (opened->announcement.index < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
 				 errmsg("the ledger does not announce manifest %u of table number %u",
-						receipt->entry.manifest, receipt->entry.table),
+						version, table),
 				 errhint("Run medsync.verify() to see what was changed.")));
 	/* a schema that was renamed while the statement ran */
-	if (receipt->ddl_index > entry_index)
+	if (opened->announcement.index > opened->index)
+		announced_late(opened->index);
+	open_manifest(receipt, &opened->announcement);
+}
+
+/* ---- who signed the row ---- */
+
+/* The manifest that a table had when the receipt's entry was made. */
+static MedsyncManifest *
+open_parent(Receipt *receipt, uint32 number)
+{
+	MedsyncTable *table = medsync_table_by_number(number);
+	uint32		version = table ? table->manifest_version : 0;
+	Announcement *parent = &receipt->parents[receipt->parent_count];
+
+	if (receipt->parent_count == MEDSYNC_RECEIPT_PARENTS)
 		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("entry " INT64_FORMAT " has no receipt", entry_index),
-				 errdetail("What its table is was announced after it, by the same statement.")));
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("signed row is too deep in partitions for a receipt"),
+				 errdetail("A receipt takes %d partitioned tables above the row's.",
+						   MEDSYNC_RECEIPT_PARENTS)));
+	for (; version > 0; version--)
+	{
+		find_announcement(receipt, parent, number, version);
+		if (parent->index >= 0 && parent->index <= receipt->own.index)
+			break;
+	}
+	if (version == 0)
+		announced_late(receipt->own.index);
+	open_manifest(receipt, parent);
+	receipt->parent_count++;
+	return medsync_manifest_parse(parent->opening.content);
+}
+
+/* The row key of a key's row in person_key; false where it cannot be made. */
+static bool
+key_row_key(Receipt *receipt, const MedsyncTable *table, const uint8 *key_id,
+			uint8 *row_key)
+{
+	MedsyncManifest *manifest = medsync_manifest_load(table->number,
+													  table->manifest_version);
+	uint8		number[4];
+	const MedsyncSubjectKey *subject;
+	MedsyncHmacKey label;
+	StringInfoData columns;
+	uint8		tag = MEDSYNC_TAG_UUID;
+
+	medsync_wire_store_u32(number, table->number);
+	if (manifest == NULL || manifest->key_count != 1 ||
+		medsync_key_reader_by_subject(receipt->keys, MEDSYNC_SUBJECT_TABLE,
+									  number, sizeof(number),
+									  &subject) != MEDSYNC_KEY_OK)
+		return false;
+	medsync_vault_label_key(subject, &label);
+	initStringInfo(&columns);
+	medsync_wire_put_varint(&columns, manifest->key[0]);
+	medsync_wire_put_bytes(&columns, &tag, 1);
+	medsync_wire_put_bytes(&columns, key_id, MEDSYNC_ID_SIZE);
+	medsync_row_key(&label, columns.data, columns.len, row_key);
+	medsync_cleanse(&label, sizeof(label));
+	return true;
+}
+
+/*
+ * The entry that brought the version of a row that was there when the
+ * receipt's own entry was made; -1: none did.
+ */
+static int64
+find_version(Receipt *receipt, const MedsyncTable *table,
+			 const uint8 *row_key)
+{
+	Search		search = {.receipt = receipt,.table = table->number,.found = -1};
+	int64		tail = tail_of(receipt);
+	int64	   *found;
+	int64		count;
+
+	memcpy(search.row_key, row_key, MEDSYNC_ID_SIZE);
+	read_entries(&search, tail, receipt->own.index - tail, take_version);
+	if (search.found >= 0)
+		return search.found;
+	found = medsync_lookup_find(receipt->snapshot, MEDSYNC_LOOKUP_ROW,
+								row_key, receipt->checkpoint.size, &count);
+	for (; count > 0 && search.found < 0; count--)
+		if (found[count - 1] < receipt->own.index)
+			read_entries(&search, found[count - 1], 1, take_version);
+	return search.found;
+}
+
+/* Open the row of the key that signed; false: it cannot be opened. */
+static bool
+open_key(Receipt *receipt)
+{
+	MedsyncTable *table = medsync_table_by_name("medsync", "person_key",
+												false);
+	uint8		row_key[MEDSYNC_ID_SIZE];
+	int64		index = -1;
+
+	if (table != NULL)
+	{
+		if (!key_row_key(receipt, table, receipt->own.entry.signer, row_key))
+			return false;
+		index = find_version(receipt, table, row_key);
+	}
+	if (index < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key that signed entry " INT64_FORMAT " is not sealed before it",
+						receipt->own.index),
+				 errdetail("The receipt of a signed row shows the entry of its signer's key."),
+				 errhint("Call medsync.seal(); if that does not help, medsync.verify() tells what was changed.")));
+	open_entry(receipt, &receipt->key, index);
+	if (receipt->key.has_row)
+		open_manifest_of(receipt, &receipt->key);
+	return receipt->key.has_row;
+}
+
+/*
+ * Where the row is signed, open what proves by whom.  If that is not to be
+ * had any more, or the entry's era has no known origin, so that nothing
+ * proves the ledger's id, the receipt is of the entry alone.
+ */
+static void
+open_signer(Receipt *receipt)
+{
+	MedsyncManifest *manifest =
+	medsync_manifest_parse(receipt->own.announcement.opening.content);
+
+	if (manifest->signer == 0 || !receipt->own.has_row)
+		return;
+	receipt->has_signer =
+		(receipt->own.entry.fields & MEDSYNC_HAS_SIGNATURE) != 0 &&
+		receipt->own.era.known && open_key(receipt);
+	receipt->own.has_row = receipt->has_signer;
+	while (receipt->has_signer && manifest->parent != 0)
+		manifest = open_parent(receipt, manifest->parent);
 }
 
 /* ---- the live row of a table without images ---- */
@@ -231,9 +504,9 @@ live_row(Relation rel, const MedsyncManifest *manifest, Jsonb *key)
 	return SPI_tuptable->vals[0];
 }
 
-/* Encode a live row into receipt->row; false if it cannot be. */
+/* Encode a live row into opened->row; false if it cannot be. */
 static bool
-encode_live(Receipt *receipt, Relation rel, const MedsyncManifest *manifest,
+encode_live(OpenedEntry *opened, Relation rel, const MedsyncManifest *manifest,
 			HeapTuple tuple)
 {
 	MedsyncPlan *plan = medsync_plan_build(rel, manifest,
@@ -262,8 +535,8 @@ encode_live(Receipt *receipt, Relation rel, const MedsyncManifest *manifest,
 	}
 	initStringInfo(&sink.buf);
 	medsync_row_encode(&sink, plan, values, isnull);
-	resetStringInfo(&receipt->row);
-	appendBinaryStringInfo(&receipt->row, sink.buf.data, sink.buf.len);
+	resetStringInfo(&opened->row);
+	appendBinaryStringInfo(&opened->row, sink.buf.data, sink.buf.len);
 	return true;
 }
 
@@ -271,7 +544,8 @@ encode_live(Receipt *receipt, Relation rel, const MedsyncManifest *manifest,
 static void
 open_by_live_row(Receipt *receipt, Oid relid, Jsonb *key)
 {
-	MedsyncTable *table = medsync_table_by_number(receipt->entry.table);
+	OpenedEntry *opened = &receipt->own;
+	MedsyncTable *table = medsync_table_by_number(opened->entry.table);
 	Oid			part = table ? medsync_table_relid(table) : InvalidOid;
 	MemoryContext context = CurrentMemoryContext;
 	const MedsyncSubjectKey *subject;
@@ -280,10 +554,10 @@ open_by_live_row(Receipt *receipt, Oid relid, Jsonb *key)
 	Relation	rel;
 	HeapTuple	tuple;
 
-	if (!OidIsValid(part) || receipt->has_row ||
-		(receipt->entry.fields & MEDSYNC_HAS_NEW) == 0 ||
-		table->manifest_version != receipt->entry.manifest ||
-		medsync_key_reader_by_id(receipt->keys, receipt->entry.key_id,
+	if (!OidIsValid(part) || opened->has_row ||
+		(opened->entry.fields & MEDSYNC_HAS_NEW) == 0 ||
+		table->manifest_version != opened->entry.manifest ||
+		medsync_key_reader_by_id(receipt->keys, opened->entry.key_id,
 								 &subject) != MEDSYNC_KEY_OK)
 		return;
 	manifest = medsync_manifest_load(table->number, table->manifest_version);
@@ -298,8 +572,8 @@ open_by_live_row(Receipt *receipt, Oid relid, Jsonb *key)
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(context);
 
-		receipt->has_row = encode_live(receipt, rel, manifest, tuple) &&
-			row_opens(receipt, subject);
+		opened->has_row = encode_live(opened, rel, manifest, tuple) &&
+			row_opens(opened, subject);
 		MemoryContextSwitchTo(oldcontext);
 	}
 	if (SPI_finish() != SPI_OK_FINISH)
@@ -310,74 +584,72 @@ open_by_live_row(Receipt *receipt, Oid relid, Jsonb *key)
 
 /* ---- putting it together ---- */
 
-static char *
-manifest_text(uint32 table, uint32 version)
+/* What the receipt shows of an entry, and of the row that it brought. */
+static void
+fill_opening(MedsyncOpening *opening, const OpenedEntry *opened)
 {
-	char	   *content = medsync_manifest_content(table, version);
-
-	if (content == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
-				 errmsg("manifest %u of table number %u is missing from the ledger",
-						version, table),
-				 errhint("Run medsync.verify() to see what was changed.")));
-	return content;
+	memset(opening, 0, sizeof(MedsyncOpening));
+	opening->salt = (uint8 *) opened->leaf.data;
+	opening->entry = opening->salt + MEDSYNC_HASH_SIZE;
+	opening->entry_len = opened->leaf.len - MEDSYNC_HASH_SIZE;
+	opening->has_row = opened->has_row;
+	opening->opening = opened->opening;
+	opening->row = (uint8 *) opened->row.data;
+	opening->row_len = opened->row.len;
+	opening->has_manifest = opened->entry.table != 0;
+	opening->manifest = opened->announcement.opening;
 }
 
-static int
-prove(Receipt *receipt, int64 index, uint8 (*hashes)[MEDSYNC_HASH_SIZE])
+/* What it shows of the signer; "key" takes the bytes of the key's opening. */
+static void
+fill_signer(Receipt *receipt, MedsyncSignerOpening *signer, StringInfo key)
 {
-	int			count = medsync_tiles_inclusion(&receipt->tree->tiles, index,
-												receipt->checkpoint.size,
-												hashes);
+	const MedsyncEra *era = &receipt->own.era;
+	MedsyncOpening opening;
+	int			i;
 
-	if (count < 0)
-		medsync_stored_tree_damaged();
-	return count;
+	fill_opening(&opening, &receipt->key);
+	medsync_opening_write(key, &opening);
+	signer->ledger_id = medsync_ledger_id();
+	signer->system_identifier = era->system_identifier;
+	signer->timeline = era->timeline;
+	signer->database = era->database;
+	signer->parent_count = receipt->parent_count;
+	for (i = 0; i < receipt->parent_count; i++)
+		signer->parents[i] = receipt->parents[i].opening;
+	signer->index = receipt->key.index;
+	signer->hashes = prove(receipt, receipt->key.index, &signer->hash_count);
+	signer->opening = (uint8 *) key->data;
+	signer->opening_len = key->len;
 }
 
 static text *
 write_receipt(Receipt *receipt)
 {
-	uint8		hashes[MEDSYNC_PROOF_MAX][MEDSYNC_HASH_SIZE];
-	uint8		ddl_hashes[MEDSYNC_PROOF_MAX][MEDSYNC_HASH_SIZE];
-	MedsyncOpening opening = {0};
+	MedsyncOpening opening;
+	StringInfoData key;
 	StringInfoData extra;
 	StringInfoData text;
 	char	   *note = medsync_checkpoint_full_note(&receipt->checkpoint);
+	uint8	   *hashes;
 	int			count;
 
-	if (receipt->row.len > MEDSYNC_RECEIPT_ROW_MAX && receipt->has_row)
+	if (receipt->own.row.len > MEDSYNC_RECEIPT_ROW_MAX && receipt->own.has_row)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("row is too large for a receipt"),
 				 errdetail("Its canonical form has %d bytes, a receipt takes %d.",
-						   receipt->row.len, MEDSYNC_RECEIPT_ROW_MAX)));
-	opening.salt = (uint8 *) receipt->opened.data;
-	opening.entry = opening.salt + MEDSYNC_HASH_SIZE;
-	opening.entry_len = receipt->opened.len - MEDSYNC_HASH_SIZE;
-	opening.has_row = receipt->has_row;
-	opening.opening = receipt->opening;
-	opening.row = (uint8 *) receipt->row.data;
-	opening.row_len = receipt->row.len;
-	if (receipt->manifest != NULL)
-	{
-		opening.has_manifest = true;
-		opening.manifest = receipt->manifest;
-		opening.manifest_len = strlen(receipt->manifest);
-		opening.ddl_index = receipt->ddl_index;
-		opening.ddl_salt = (uint8 *) receipt->ddl.data;
-		opening.ddl_entry = opening.ddl_salt + MEDSYNC_HASH_SIZE;
-		opening.ddl_entry_len = receipt->ddl.len - MEDSYNC_HASH_SIZE;
-		opening.ddl_hash_count = prove(receipt, receipt->ddl_index,
-									   ddl_hashes);
-		opening.ddl_hashes = ddl_hashes[0];
-	}
-	count = prove(receipt, receipt->index, hashes);
+						   receipt->own.row.len, MEDSYNC_RECEIPT_ROW_MAX)));
+	initStringInfo(&key);
 	initStringInfo(&extra);
 	initStringInfo(&text);
+	fill_opening(&opening, &receipt->own);
+	opening.has_signer = receipt->has_signer;
+	if (receipt->has_signer)
+		fill_signer(receipt, &opening.signer, &key);
+	hashes = prove(receipt, receipt->own.index, &count);
 	medsync_opening_write(&extra, &opening);
-	medsync_proof_write(&text, extra.data, extra.len, receipt->index,
+	medsync_proof_write(&text, extra.data, extra.len, receipt->own.index,
 						(const uint8 (*)[MEDSYNC_HASH_SIZE]) hashes, count,
 						note, strlen(note));
 	return cstring_to_text_with_len(text.data, text.len);
@@ -400,24 +672,18 @@ make_receipt(int64 index, Oid relid, Jsonb *key)
 				 errmsg("entry index " INT64_FORMAT " is out of range", index),
 				 errdetail("The signed checkpoint covers " INT64_FORMAT " entries, the first with index 0.",
 						   receipt->checkpoint.size)));
-	receipt->index = index;
 	receipt->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	receipt->keys = medsync_key_reader_create(CurrentMemoryContext);
-	initStringInfo(&receipt->opened);
-	initStringInfo(&receipt->row);
-	initStringInfo(&receipt->ddl);
 	receipt->tree = medsync_stored_tree_open(receipt->checkpoint.size,
 											 receipt->snapshot);
 	medsync_walk_open(&receipt->walk, receipt->snapshot);
-	if (!medsync_order_read(&receipt->walk, index, 1, take_entry, receipt))
-		entries_missing();
+	open_entry(receipt, &receipt->own, index);
 	if (key != NULL)
 		open_by_live_row(receipt, relid, key);
-	if (receipt->entry.table != 0)
+	if (receipt->own.entry.table != 0)
 	{
-		receipt->manifest = manifest_text(receipt->entry.table,
-										  receipt->entry.manifest);
-		find_announcement(receipt);
+		open_manifest_of(receipt, &receipt->own);
+		open_signer(receipt);
 	}
 	result = write_receipt(receipt);
 	medsync_walk_close(&receipt->walk);

@@ -35,8 +35,7 @@
 #include "common/errors.h"
 #include "vault/key_file.h"
 
-#define PREFIX_MAX	64			/* bytes of the longest prefix */
-#define CONTENTS_MAX (PREFIX_MAX + 2 * MEDSYNC_KEY_SIZE + 1)
+#define CONTENTS_MAX	MEDSYNC_KEY_FILE_MAX
 
 /* Absolute path of the file that a setting names, palloc'd. */
 const char *
@@ -84,10 +83,10 @@ digit_value(char c)
 	return -1;
 }
 
-/* Parse the contents of the file, which must be exactly as documented. */
-static bool
-parse_file(const MedsyncKeyFile *kind, const char *contents, size_t len,
-		   uint8 *secret)
+/* Parse the contents of a file, which must be exactly as documented. */
+bool
+medsync_key_file_parse(const MedsyncKeyFile *kind, const char *contents,
+					   size_t len, uint8 *secret)
 {
 	size_t		prefix_len = strlen(kind->prefix);
 	const char *digits = contents + prefix_len;
@@ -186,7 +185,7 @@ medsync_key_file_read(const MedsyncKeyFile *kind, const char *path,
 			problem->error_number = errno;
 			problem->fault = MEDSYNC_KEY_FILE_UNREADABLE;
 		}
-		else if (!parse_file(kind, contents, len, secret))
+		else if (!medsync_key_file_parse(kind, contents, len, secret))
 			problem->fault = MEDSYNC_KEY_FILE_MALFORMED;
 		medsync_cleanse(contents, sizeof(contents));
 	}
@@ -256,6 +255,55 @@ write_file(const char *path, const char *contents, size_t len)
 }
 
 /*
+ * Write a secret to a new file with mode 0600, and flush it; what went wrong
+ * leaves no file.  False sets errno.
+ */
+bool
+medsync_key_file_write(const MedsyncKeyFile *kind, const char *path,
+					   const uint8 *secret)
+{
+	size_t		prefix_len = strlen(kind->prefix);
+	size_t		size = file_size(kind);
+	char		contents[CONTENTS_MAX];
+	bool		done;
+	int			save_errno;
+
+	memcpy(contents, kind->prefix, prefix_len);
+	hex_encode((const char *) secret, MEDSYNC_KEY_SIZE, contents + prefix_len);
+	contents[size - 1] = '\n';
+	done = write_file(path, contents, size);
+	save_errno = errno;
+	medsync_cleanse(contents, sizeof(contents));
+	if (!done && save_errno != EEXIST)
+		(void) unlink(path);
+	errno = save_errno;
+	return done;
+}
+
+/* The same with a new secret. */
+bool
+medsync_key_file_write_new(const MedsyncKeyFile *kind, const char *path)
+{
+	uint8		secret[MEDSYNC_KEY_SIZE];
+	bool		done;
+
+	medsync_random(secret, sizeof(secret));
+	done = medsync_key_file_write(kind, path, secret);
+	medsync_cleanse(secret, sizeof(secret));
+	return done;
+}
+
+/* Make what was done to a file's name durable.  False sets errno. */
+bool
+medsync_key_file_flush_directory(const char *path)
+{
+	char	   *directory = pstrdup(path);
+
+	get_parent_directory(directory);
+	return fsync_fname_ext(directory, true, true, LOG) == 0;
+}
+
+/*
  * Make a file of this kind with a new secret, unless there is one.  On
  * success the file is durable, whoever made it, but was not checked; else
  * errno says why it could not be made.
@@ -263,19 +311,13 @@ write_file(const char *path, const char *contents, size_t len)
 bool
 medsync_key_file_try_create(const MedsyncKeyFile *kind, const char *path)
 {
-	size_t		prefix_len = strlen(kind->prefix);
-	size_t		size = file_size(kind);
-	char	   *directory = pstrdup(path);
-	uint8		secret[MEDSYNC_KEY_SIZE];
 	uint8		suffix[8];
-	char		contents[CONTENTS_MAX];
 	char		suffix_text[2 * sizeof(suffix) + 1];
 	char	   *temporary;
 	struct stat st;
 	bool		done;
 	int			save_errno;
 
-	get_parent_directory(directory);
 	if (lstat(path, &st) != 0 && errno == ENOENT)
 	{
 		medsync_random(suffix, sizeof(suffix));
@@ -283,17 +325,9 @@ medsync_key_file_try_create(const MedsyncKeyFile *kind, const char *path)
 		suffix_text[2 * sizeof(suffix)] = '\0';
 		temporary = psprintf("%s.%s.tmp", path, suffix_text);
 
-		medsync_random(secret, sizeof(secret));
-		memcpy(contents, kind->prefix, prefix_len);
-		hex_encode((char *) secret, sizeof(secret),
-				   contents + prefix_len);
-		contents[size - 1] = '\n';
-
-		done = write_file(temporary, contents, size);
-		medsync_cleanse(secret, sizeof(secret));
-		medsync_cleanse(contents, sizeof(contents));
-		if (done)
-			done = link(temporary, path) == 0 || errno == EEXIST;
+		if (!medsync_key_file_write_new(kind, temporary))
+			return false;
+		done = link(temporary, path) == 0 || errno == EEXIST;
 		save_errno = errno;
 		(void) unlink(temporary);
 		errno = save_errno;
@@ -305,7 +339,7 @@ medsync_key_file_try_create(const MedsyncKeyFile *kind, const char *path)
 	 * The link must be durable before anything that needs the key can
 	 * commit, also when another backend made it a moment ago.
 	 */
-	return fsync_fname_ext(directory, true, true, LOG) == 0;
+	return medsync_key_file_flush_directory(path);
 }
 
 /* The same; what goes wrong is an error. */

@@ -10,6 +10,9 @@
 
 #include "vault/crypto.h"
 
+/* Bytes of the longest such file: prefix, digits, newline */
+#define MEDSYNC_KEY_FILE_MAX	(64 + 2 * MEDSYNC_KEY_SIZE + 1)
+
 /* What sort of file; all texts are constants */
 typedef struct MedsyncKeyFile
 {
@@ -40,6 +43,14 @@ typedef struct MedsyncKeyFileProblem
 extern const char *medsync_key_file_path(const char *setting);
 extern bool medsync_key_file_read(const MedsyncKeyFile *kind, const char *path,
 								  uint8 *secret, MedsyncKeyFileProblem *problem);
+extern bool medsync_key_file_parse(const MedsyncKeyFile *kind,
+								   const char *contents, size_t len,
+								   uint8 *secret);
+extern bool medsync_key_file_write(const MedsyncKeyFile *kind, const char *path,
+								   const uint8 *secret);
+extern bool medsync_key_file_write_new(const MedsyncKeyFile *kind,
+									   const char *path);
+extern bool medsync_key_file_flush_directory(const char *path);
 extern bool medsync_key_file_try_create(const MedsyncKeyFile *kind,
 										const char *path);
 extern void medsync_key_file_create(const MedsyncKeyFile *kind,

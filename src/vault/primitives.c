@@ -8,7 +8,8 @@
  * nothing with them.
  *
  * Arguments are often secret, so no error repeats one, and every error hides
- * the statement and the context from the server log.  What does not open is
+ * the statement and the context from the server log; what else fails in such
+ * a statement is quiet.c's to hide.  What does not open is
  * one error with one text, whatever the cause.
  *
  * Reading an asymmetric key costs as much as using it.  So the last key of a
@@ -28,6 +29,7 @@
 #include "common/catalog.h"
 #include "common/errors.h"
 #include "vault/public_key.h"
+#include "vault/quiet.h"
 
 #define FORMAT_VERSION		0x01
 #define HEADER_SIZE			(1 + MEDSYNC_NONCE_SIZE)
@@ -120,6 +122,7 @@ gcm_context(void)
 static const uint8 *
 secret_key_argument(bytea *key)
 {
+	medsync_quiet_statement();
 	if (VARSIZE_ANY_EXHDR(key) != MEDSYNC_KEY_SIZE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -134,6 +137,7 @@ medsync_generate_key(PG_FUNCTION_ARGS)
 {
 	bytea	   *key = palloc(VARHDRSZ + MEDSYNC_KEY_SIZE);
 
+	medsync_quiet_statement();
 	SET_VARSIZE(key, VARHDRSZ + MEDSYNC_KEY_SIZE);
 	medsync_random(VARDATA(key), MEDSYNC_KEY_SIZE);
 	PG_RETURN_BYTEA_P(key);
@@ -237,6 +241,7 @@ public_key_argument(FunctionCallInfo fcinfo, int argument)
 	bytea	   *der = PG_GETARG_BYTEA_PP(argument);
 	KeptKey    *kept;
 
+	medsync_quiet_statement();
 	if (VARSIZE_ANY_EXHDR(der) > MEDSYNC_PUBLIC_KEY_MAX)
 		bad_key(false);
 	kept = kept_key(fcinfo, der);
@@ -254,6 +259,7 @@ private_key_argument(FunctionCallInfo fcinfo, int argument)
 	bytea	   *der = PG_GETARG_BYTEA_PP(argument);
 	KeptKey    *kept;
 
+	medsync_quiet_statement();
 	if (VARSIZE_ANY_EXHDR(der) > MEDSYNC_PRIVATE_KEY_MAX)
 		bad_key(true);
 	kept = kept_key(fcinfo, der);
@@ -301,6 +307,7 @@ medsync_generate_key_pair(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
 
+	medsync_quiet_statement();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	initStringInfo(&public_der);

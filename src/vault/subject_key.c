@@ -6,8 +6,8 @@
  * _subject_key has one row for each subject, each tracked table and the
  * ledger itself (the root secret, whose tag is all zero), found by a tag,
  * 16 bytes of an HMAC under a key that comes from the root secret, or by its
- * key id.  The secret is wrapped by a row of _key_encryption_key, and
- * that by the master key file (master_key.c).  docs/formats.md has the bytes.
+ * key id.  The secret is wrapped by a row of _key_encryption_key (kek.c), and
+ * that by the master key (master_key.c).  docs/formats.md has the bytes.
  *
  * First touch.  Two transactions that meet a new subject must agree on one
  * secret, although neither may wait for the other to end.  So no unique
@@ -72,6 +72,8 @@
 #include "common/catalog.h"
 #include "common/errors.h"
 #include "common/wire.h"
+#include "vault/kek.h"
+#include "vault/quiet.h"
 #include "vault/vault.h"
 #include "vault/vault_internal.h"
 
@@ -79,7 +81,6 @@
 #define SUBJECT_KEY_TAG_INDEX	"_subject_key_tag_idx"
 #define SUBJECT_KEY_ID_INDEX	"_subject_key_id_idx"
 #define SUBJECT_KEY_DUPLICATE_INDEX "_subject_key_duplicate_idx"
-#define KEK_TABLE				"_key_encryption_key"
 
 /* Columns of _subject_key */
 #define ANUM_SUBJECT_TAG		1
@@ -89,21 +90,10 @@
 #define ANUM_SUBJECT_WRAPPED	5
 #define NATTS_SUBJECT			5
 
-/* Columns of _key_encryption_key */
-#define ANUM_KEK_NUMBER			1
-#define ANUM_KEK_CREATED_AT		2
-#define ANUM_KEK_MASTER_KEY_ID	3
-#define ANUM_KEK_WRAPPED		4
-#define NATTS_KEK				4
-
 #define SUBJECT_TAG_SIZE		16
 #define KEY_ID_RANDOM_SIZE		(MEDSYNC_KEY_ID_SIZE - 6)
-#define WRAPPED_SIZE	(MEDSYNC_NONCE_SIZE + MEDSYNC_KEY_SIZE + MEDSYNC_TAG_SIZE)
 
-/* Associated data of the two kinds of wraps; see docs/formats.md */
-#define KEK_AAD_PREFIX			"medsync kek v1"
-#define KEK_AAD_PREFIX_SIZE		(sizeof(KEK_AAD_PREFIX) - 1)
-#define KEK_AAD_SIZE	(KEK_AAD_PREFIX_SIZE + 4 + 8 + MEDSYNC_MASTER_KEY_ID_SIZE)
+/* Associated data of a wrap; see docs/formats.md */
 #define SUBJECT_AAD_PREFIX		"medsync subject key v1"
 #define SUBJECT_AAD_PREFIX_SIZE (sizeof(SUBJECT_AAD_PREFIX) - 1)
 #define SUBJECT_AAD_SIZE \
@@ -116,17 +106,6 @@
 /* A cache's third kind of name, beside MedsyncSubjectKind: content is a key id */
 #define NAMED_BY_ID				'i'
 
-/* A row of _key_encryption_key */
-typedef struct KekRow
-{
-	int32		number;
-	int64		created_at;
-	uint8		master_key_id[MEDSYNC_MASTER_KEY_ID_SIZE];
-	uint8		wrapped[WRAPPED_SIZE];
-	bool		intact;			/* false: only "number" could be read */
-	bool		own;			/* inserted by this transaction */
-} KekRow;
-
 /* A row of _subject_key */
 typedef struct SubjectRow
 {
@@ -134,7 +113,7 @@ typedef struct SubjectRow
 	uint8		key_id[MEDSYNC_KEY_ID_SIZE];
 	int32		kek_number;
 	bool		duplicate;
-	uint8		wrapped[WRAPPED_SIZE];
+	uint8		wrapped[MEDSYNC_WRAPPED_SIZE];
 	bool		own;			/* inserted by this transaction */
 	bool		pending;		/* inserted by another one, in progress */
 	ItemPointerData tid;
@@ -163,7 +142,7 @@ typedef struct Keyring
 	MedsyncHmacKey tag;			/* K_tag, if has_root */
 	bool		uncommitted;	/* some of it is from our own new rows */
 	int32		failed_number;	/* last key-encryption key that failed ... */
-	MedsyncKeyFileProblem problem;	/* ... and why, if the master key's */
+	MedsyncMasterKeyProblem problem;	/* ... and why, if the master key's */
 } Keyring;
 
 /* Name of a cached key; "content" points into its CacheEntry */
@@ -242,13 +221,6 @@ struct MedsyncKeyReader
 	MemoryContextCallback wipe;
 };
 
-/* A bytea datum without a palloc */
-typedef union StackBytea
-{
-	int32		align;
-	char		bytes[VARHDRSZ + WRAPPED_SIZE];
-} StackBytea;
-
 /*---- Local variables ----*/
 
 /* What writers use; see "Cache" in the banner */
@@ -266,80 +238,6 @@ static const uint8 root_tag[SUBJECT_TAG_SIZE] = {0};
 
 /*---- Rows and their wraps ----*/
 
-/*
- * Fetch a column that must be of the given type and not null.  A superuser
- * may have changed rows and even the table, hence the checks.
- */
-static bool
-get_column(Relation heap, HeapTuple tuple, int attnum, Oid type, Datum *value)
-{
-	TupleDesc	desc = RelationGetDescr(heap);
-	bool		isnull;
-
-	if (attnum > desc->natts ||
-		TupleDescAttr(desc, attnum - 1)->attisdropped ||
-		TupleDescAttr(desc, attnum - 1)->atttypid != type)
-		return false;
-	*value = heap_getattr(tuple, attnum, desc, &isnull);
-	return !isnull;
-}
-
-/* Copy a bytea column that must have exactly this size. */
-static bool
-get_bytes(Relation heap, HeapTuple tuple, int attnum, uint8 *dst, size_t len)
-{
-	Datum		value;
-	struct varlena *bytes;
-
-	if (!get_column(heap, tuple, attnum, BYTEAOID, &value))
-		return false;
-	bytes = (struct varlena *) DatumGetPointer(value);
-	/* what we write is never compressed or out of line */
-	if (VARATT_IS_EXTERNAL(bytes) || VARATT_IS_COMPRESSED(bytes))
-		return false;
-	if (VARSIZE_ANY_EXHDR(bytes) != len)
-		return false;
-	memcpy(dst, VARDATA_ANY(bytes), len);
-	return true;
-}
-
-/* Make a bytea datum in the caller's buffer. */
-static Datum
-make_bytea(StackBytea *buf, const uint8 *data, size_t len)
-{
-	Assert(len <= WRAPPED_SIZE);
-	SET_VARSIZE(buf->bytes, VARHDRSZ + len);
-	memcpy(VARDATA(buf->bytes), data, len);
-	return PointerGetDatum(buf->bytes);
-}
-
-static bool
-tuple_is_own(HeapTuple tuple)
-{
-	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
-}
-
-/* Read a row; false if not even its number can be read. */
-static bool
-kek_row_read(KekRow *row, Relation heap, HeapTuple tuple)
-{
-	Datum		value;
-
-	if (!get_column(heap, tuple, ANUM_KEK_NUMBER, INT4OID, &value))
-		return false;
-	row->number = DatumGetInt32(value);
-	row->own = tuple_is_own(tuple);
-	row->intact =
-		get_column(heap, tuple, ANUM_KEK_CREATED_AT, TIMESTAMPTZOID, &value) &&
-		get_bytes(heap, tuple, ANUM_KEK_MASTER_KEY_ID,
-				  row->master_key_id, sizeof(row->master_key_id)) &&
-		get_bytes(heap, tuple, ANUM_KEK_WRAPPED,
-				  row->wrapped, sizeof(row->wrapped));
-	if (row->intact)
-		row->created_at = DatumGetTimestampTz(value);
-	return true;
-}
-
 /* Read a row that "snapshot" just found; false if it is malformed. */
 static bool
 subject_row_read(SubjectRow *row, Relation heap, HeapTuple tuple,
@@ -348,34 +246,24 @@ subject_row_read(SubjectRow *row, Relation heap, HeapTuple tuple,
 	Datum		kek_number;
 	Datum		duplicate;
 
-	if (!get_bytes(heap, tuple, ANUM_SUBJECT_TAG,
-				   row->tag, sizeof(row->tag)) ||
-		!get_bytes(heap, tuple, ANUM_SUBJECT_KEY_ID,
-				   row->key_id, sizeof(row->key_id)) ||
-		!get_column(heap, tuple, ANUM_SUBJECT_KEK, INT4OID, &kek_number) ||
-		!get_column(heap, tuple, ANUM_SUBJECT_DUPLICATE, BOOLOID,
-					&duplicate) ||
-		!get_bytes(heap, tuple, ANUM_SUBJECT_WRAPPED,
-				   row->wrapped, sizeof(row->wrapped)))
+	if (!medsync_row_bytes(heap, tuple, ANUM_SUBJECT_TAG,
+						   row->tag, sizeof(row->tag)) ||
+		!medsync_row_bytes(heap, tuple, ANUM_SUBJECT_KEY_ID,
+						   row->key_id, sizeof(row->key_id)) ||
+		!medsync_row_column(heap, tuple, ANUM_SUBJECT_KEK, INT4OID,
+							&kek_number) ||
+		!medsync_row_column(heap, tuple, ANUM_SUBJECT_DUPLICATE, BOOLOID,
+							&duplicate) ||
+		!medsync_row_bytes(heap, tuple, ANUM_SUBJECT_WRAPPED,
+						   row->wrapped, sizeof(row->wrapped)))
 		return false;
 	row->kek_number = DatumGetInt32(kek_number);
 	row->duplicate = DatumGetBool(duplicate);
-	row->own = tuple_is_own(tuple);
+	row->own = medsync_row_is_own(tuple);
 	row->pending = snapshot->snapshot_type == SNAPSHOT_DIRTY &&
 		TransactionIdIsValid(snapshot->xmin);
 	row->tid = tuple->t_self;
 	return true;
-}
-
-/* Associated data of a key-encryption key's wrap. */
-static void
-kek_aad(const KekRow *row, uint8 *aad)
-{
-	memcpy(aad, KEK_AAD_PREFIX, KEK_AAD_PREFIX_SIZE);
-	aad += KEK_AAD_PREFIX_SIZE;
-	medsync_wire_store_u32(aad, (uint32) row->number);
-	medsync_wire_store_u64(aad + 4, (uint64) row->created_at);
-	memcpy(aad + 12, row->master_key_id, MEDSYNC_MASTER_KEY_ID_SIZE);
 }
 
 /* Associated data of a secret's wrap. */
@@ -390,26 +278,6 @@ subject_aad(const SubjectRow *row, uint8 *aad)
 	aad += MEDSYNC_KEY_ID_SIZE;
 	medsync_wire_store_u32(aad, (uint32) row->kek_number);
 	aad[4] = row->duplicate ? 1 : 0;
-}
-
-/* Wrap 32 secret bytes under a fresh nonce; key NULL: the context's own. */
-static void
-wrap(MedsyncGcm *gcm, const uint8 *key, const uint8 *aad, size_t aadlen,
-	 const uint8 *secret, uint8 *wrapped)
-{
-	medsync_random(wrapped, MEDSYNC_NONCE_SIZE);
-	medsync_gcm_seal(gcm, key, wrapped, aad, aadlen,
-					 secret, MEDSYNC_KEY_SIZE, wrapped + MEDSYNC_NONCE_SIZE);
-}
-
-/* Undo wrap(); false if anything does not fit. */
-static bool
-unwrap(MedsyncGcm *gcm, const uint8 *key, const uint8 *aad, size_t aadlen,
-	   const uint8 *wrapped, uint8 *secret)
-{
-	return medsync_gcm_open(gcm, key, wrapped, aad, aadlen,
-							wrapped + MEDSYNC_NONCE_SIZE,
-							WRAPPED_SIZE - MEDSYNC_NONCE_SIZE, secret);
 }
 
 /* Derive a key from a secret, for one use only. */
@@ -488,73 +356,52 @@ medsync_vault_record_key(const MedsyncSubjectKey *key, uint8 *record_key)
 
 /*---- Key-encryption keys and the root secret ----*/
 
-/*
- * Find the row of a key-encryption key, by number or (NULL) the newest.
- * The table has a handful of rows, so it is read without an index.
- */
-static bool
-kek_find(const int32 *number, KekRow *found)
-{
-	Relation	heap = medsync_open(KEK_TABLE, AccessShareLock);
-	MedsyncScan scan;
-	HeapTuple	tuple;
-	KekRow		row;
-	bool		result = false;
-
-	kek_relid = RelationGetRelid(heap);
-	medsync_scan_begin(&scan, heap, NULL, SnapshotSelf, 0, NULL);
-	while ((tuple = medsync_scan_next(&scan)) != NULL)
-	{
-		if (!kek_row_read(&row, heap, tuple))
-			continue;
-		if (number != NULL ? row.number != *number :
-			result && row.number < found->number)
-			continue;
-		*found = row;
-		result = true;
-	}
-	medsync_scan_end(&scan);
-	table_close(heap, NoLock);
-	return result;
-}
-
 /* Open a key-encryption key with the master key, into kek->gcm. */
 static MedsyncKeyStatus
-kek_open(const KekRow *row, Kek *kek, MedsyncKeyFileProblem *problem)
+kek_open(const MedsyncKekRow *row, Kek *kek, MedsyncMasterKeyProblem *problem)
 {
-	MedsyncMasterKey master;
-	uint8		aad[KEK_AAD_SIZE];
 	uint8		secret[MEDSYNC_KEY_SIZE];
-	MedsyncGcm *gcm;
-	MedsyncKeyStatus status = MEDSYNC_KEY_NO_KEK;
+	uint8		nothing[MEDSYNC_TAG_SIZE];
+	MedsyncKeyStatus status = medsync_kek_unwrap(row, secret, problem);
 
-	if (!row->intact)
-		return MEDSYNC_KEY_NO_KEK;
-	if (!medsync_master_key_read(&master, problem))
-		return MEDSYNC_KEY_NO_MASTER;
+	if (status != MEDSYNC_KEY_OK)
+		return status;
 
-	kek_aad(row, aad);
-	gcm = medsync_gcm_create();
-	if (memcmp(master.id, row->master_key_id, sizeof(master.id)) != 0)
-	{
-		problem->fault = MEDSYNC_KEY_FILE_ANOTHER;
-		status = MEDSYNC_KEY_NO_MASTER;
-	}
-	else if (unwrap(gcm, master.wrap, aad, sizeof(aad), row->wrapped, secret))
-	{
-		uint8		nothing[MEDSYNC_TAG_SIZE];
+	/* give the context its key, for good, by sealing nothing */
+	kek->gcm = medsync_gcm_create();
+	medsync_gcm_seal(kek->gcm, secret, row->wrapped, NULL, 0, NULL, 0, nothing);
+	medsync_cleanse(secret, sizeof(secret));
+	return MEDSYNC_KEY_OK;
+}
 
-		/* give the context its key, for good, by sealing nothing */
-		medsync_gcm_seal(gcm, secret, row->wrapped, NULL, 0, NULL, 0, nothing);
-		medsync_cleanse(secret, sizeof(secret));
-		status = MEDSYNC_KEY_OK;
-	}
-	medsync_cleanse(&master, sizeof(master));
-	if (status == MEDSYNC_KEY_OK)
-		kek->gcm = gcm;
+/*
+ * Open a key-encryption key and put it into the ring.  Nothing is put there
+ * before it is opened: that can be cancelled, where a command has the master
+ * key.
+ */
+static MedsyncKeyStatus
+keyring_add(Keyring *ring, const MedsyncKekRow *row, Kek **result)
+{
+	MemoryContext old_context;
+	Kek			opened = {0};
+
+	opened.number = row->number;
+	opened.status = kek_open(row, &opened, &ring->problem);
+	if (opened.status == MEDSYNC_KEY_OK)
+		ring->uncommitted |= row->own;
 	else
-		medsync_gcm_free(gcm);
-	return status;
+	{
+		ring->failed_number = row->number;
+		if (!ring->keep_failures)
+			return opened.status;
+	}
+
+	old_context = MemoryContextSwitchTo(ring->context);
+	*result = palloc(sizeof(Kek));
+	**result = opened;
+	ring->keks = lappend(ring->keks, *result);
+	MemoryContextSwitchTo(old_context);
+	return opened.status;
 }
 
 /*
@@ -564,9 +411,8 @@ kek_open(const KekRow *row, Kek *kek, MedsyncKeyFileProblem *problem)
 static MedsyncKeyStatus
 keyring_get(Keyring *ring, const int32 *number, Kek **result)
 {
-	MemoryContext old_context;
 	ListCell   *cell;
-	KekRow		row;
+	MedsyncKekRow row;
 	Kek		   *kek;
 
 	*result = number == NULL ? ring->newest : NULL;
@@ -585,7 +431,7 @@ keyring_get(Keyring *ring, const int32 *number, Kek **result)
 		return (*result)->status;
 	}
 
-	if (!kek_find(number, &row))
+	if (!medsync_kek_find(number, &row, &kek_relid))
 	{
 		ring->failed_number = number != NULL ? *number : 0;
 		return MEDSYNC_KEY_NO_KEK;
@@ -600,28 +446,7 @@ keyring_get(Keyring *ring, const int32 *number, Kek **result)
 		return status;
 	}
 
-	old_context = MemoryContextSwitchTo(ring->context);
-	kek = palloc0(sizeof(Kek));
-	ring->keks = lappend(ring->keks, kek);
-	MemoryContextSwitchTo(old_context);
-	kek->number = row.number;
-	kek->status = kek_open(&row, kek, &ring->problem);
-	if (kek->status == MEDSYNC_KEY_OK)
-		ring->uncommitted |= row.own;
-	else
-	{
-		MedsyncKeyStatus status = kek->status;
-
-		ring->failed_number = kek->number;
-		if (!ring->keep_failures)
-		{
-			ring->keks = list_delete_last(ring->keks);
-			pfree(kek);
-			return status;
-		}
-	}
-	*result = kek;
-	return kek->status;
+	return keyring_add(ring, &row, result);
 }
 
 /* Forget all keys of the ring. */
@@ -653,7 +478,8 @@ subject_row_open(Keyring *ring, const SubjectRow *row, uint8 *secret)
 	if (status != MEDSYNC_KEY_OK)
 		return status;
 	subject_aad(row, aad);
-	if (!unwrap(kek->gcm, NULL, aad, sizeof(aad), row->wrapped, secret))
+	if (!medsync_secret_unwrap(kek->gcm, NULL, aad, sizeof(aad), row->wrapped,
+							   secret))
 		return MEDSYNC_KEY_DAMAGED;
 	return MEDSYNC_KEY_OK;
 }
@@ -666,7 +492,8 @@ subject_row_wrap(const Kek *kek, SubjectRow *row, const uint8 *secret)
 
 	row->kek_number = kek->number;
 	subject_aad(row, aad);
-	wrap(kek->gcm, NULL, aad, sizeof(aad), secret, row->wrapped);
+	medsync_secret_wrap(kek->gcm, NULL, aad, sizeof(aad), secret,
+						row->wrapped);
 }
 
 /*
@@ -680,7 +507,7 @@ find_row(Relation heap, const char *index, const uint8 *value,
 {
 	MedsyncKeyStatus result = MEDSYNC_KEY_ABSENT;
 	MedsyncScan scan;
-	StackBytea	bytes;
+	MedsyncStackBytea bytes;
 	ScanKeyData key;
 	HeapTuple	tuple;
 	bool		have_one = false;
@@ -688,7 +515,7 @@ find_row(Relation heap, const char *index, const uint8 *value,
 	StaticAssertStmt(SUBJECT_TAG_SIZE == MEDSYNC_KEY_ID_SIZE,
 					 "one function looks both up");
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BYTEAEQ,
-				make_bytea(&bytes, value, SUBJECT_TAG_SIZE));
+				medsync_stack_bytea(&bytes, value, SUBJECT_TAG_SIZE));
 	medsync_scan_begin(&scan, heap, index, snapshot, 1, &key);
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
 	{
@@ -955,6 +782,7 @@ void
 medsync_vault_init(void)
 {
 	medsync_master_key_init();
+	medsync_quiet_init();
 	writer_ring.context = TopMemoryContext;
 	dlist_init(&writer_cache.uncommitted);
 	RegisterXactCallback(vault_xact_callback, NULL);
@@ -977,11 +805,7 @@ writer_fail(MedsyncKeyStatus status, const uint8 *tag)
 		case MEDSYNC_KEY_NO_KEK:
 			if (writer_ring.failed_number == 0)
 				break;
-			ereport(ERROR,
-					(errcode(ERRCODE_MEDSYNC_KEY_UNAVAILABLE),
-					 errmsg("key-encryption key %d is missing or damaged",
-							writer_ring.failed_number),
-					 errhint("Restore table medsync._key_encryption_key from a backup.")));
+			medsync_kek_fail(writer_ring.failed_number);
 			break;
 		case MEDSYNC_KEY_DAMAGED:
 			hex_encode((const char *) tag, SUBJECT_TAG_SIZE, tag_text);
@@ -1056,64 +880,26 @@ unlock_subject(const LOCKTAG *lock)
 }
 
 static void
-insert_kek_row(Relation heap, const KekRow *row)
-{
-	Datum		values[NATTS_KEK];
-	bool		nulls[NATTS_KEK] = {0};
-	StackBytea	master_key_id;
-	StackBytea	wrapped;
-	HeapTuple	tuple;
-
-	values[ANUM_KEK_NUMBER - 1] = Int32GetDatum(row->number);
-	values[ANUM_KEK_CREATED_AT - 1] = TimestampTzGetDatum(row->created_at);
-	values[ANUM_KEK_MASTER_KEY_ID - 1] =
-		make_bytea(&master_key_id, row->master_key_id,
-				   sizeof(row->master_key_id));
-	values[ANUM_KEK_WRAPPED - 1] =
-		make_bytea(&wrapped, row->wrapped, sizeof(row->wrapped));
-	tuple = heap_form_tuple(RelationGetDescr(heap), values, nulls);
-	medsync_insert_quietly(heap, tuple, false);
-	heap_freetuple(tuple);
-}
-
-static void
 insert_subject_row(Relation heap, const SubjectRow *row)
 {
 	Datum		values[NATTS_SUBJECT];
 	bool		nulls[NATTS_SUBJECT] = {0};
-	StackBytea	tag;
-	StackBytea	key_id;
-	StackBytea	wrapped;
+	MedsyncStackBytea tag;
+	MedsyncStackBytea key_id;
+	MedsyncStackBytea wrapped;
 	HeapTuple	tuple;
 
 	values[ANUM_SUBJECT_TAG - 1] =
-		make_bytea(&tag, row->tag, sizeof(row->tag));
+		medsync_stack_bytea(&tag, row->tag, sizeof(row->tag));
 	values[ANUM_SUBJECT_KEY_ID - 1] =
-		make_bytea(&key_id, row->key_id, sizeof(row->key_id));
+		medsync_stack_bytea(&key_id, row->key_id, sizeof(row->key_id));
 	values[ANUM_SUBJECT_KEK - 1] = Int32GetDatum(row->kek_number);
 	values[ANUM_SUBJECT_DUPLICATE - 1] = BoolGetDatum(row->duplicate);
 	values[ANUM_SUBJECT_WRAPPED - 1] =
-		make_bytea(&wrapped, row->wrapped, sizeof(row->wrapped));
+		medsync_stack_bytea(&wrapped, row->wrapped, sizeof(row->wrapped));
 	tuple = heap_form_tuple(RelationGetDescr(heap), values, nulls);
 	medsync_insert_quietly(heap, tuple, row->duplicate);
 	heap_freetuple(tuple);
-}
-
-/*
- * Check that the tables' columns are ours before writing by number; a
- * superuser can have altered them.
- */
-static void
-check_columns(Relation heap, int natts, Oid last_type)
-{
-	TupleDesc	desc = RelationGetDescr(heap);
-
-	if (desc->natts != natts ||
-		TupleDescAttr(desc, natts - 1)->atttypid != last_type)
-		ereport(ERROR,
-				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
-				 errmsg("table \"%s.%s\" does not have its original columns",
-						MEDSYNC_SCHEMA, RelationGetRelationName(heap))));
 }
 
 /*
@@ -1171,7 +957,7 @@ find_or_make_row(Relation heap, SubjectRow *row, uint8 *secret)
 
 		if (kek_status != MEDSYNC_KEY_OK)
 			writer_fail(kek_status, row->tag);
-		check_columns(heap, NATTS_SUBJECT, BYTEAOID);
+		medsync_check_columns(heap, NATTS_SUBJECT, BYTEAOID);
 	}
 	if (status == MEDSYNC_KEY_ABSENT)
 	{
@@ -1279,34 +1065,6 @@ has_row(Relation heap)
 	return result;
 }
 
-/* Insert key-encryption key 1, wrapped by the master key. */
-static void
-make_first_kek(Relation heap)
-{
-	MedsyncKeyFileProblem problem;
-	MedsyncMasterKey master;
-	MedsyncGcm *gcm;
-	KekRow		row;
-	uint8		aad[KEK_AAD_SIZE];
-	uint8		secret[MEDSYNC_KEY_SIZE];
-
-	medsync_master_key_create();
-	if (!medsync_master_key_read(&master, &problem))
-		medsync_master_key_fail(&problem, 0);
-
-	row.number = 1;
-	row.created_at = GetCurrentTimestamp();
-	memcpy(row.master_key_id, master.id, sizeof(row.master_key_id));
-	kek_aad(&row, aad);
-	medsync_random(secret, sizeof(secret));
-	gcm = medsync_gcm_create();
-	wrap(gcm, master.wrap, aad, sizeof(aad), secret, row.wrapped);
-	medsync_gcm_free(gcm);
-	medsync_cleanse(secret, sizeof(secret));
-	medsync_cleanse(&master, sizeof(master));
-	insert_kek_row(heap, &row);
-}
-
 /*
  * Make the first key-encryption key and the root secret, if this database
  * has neither.  The caller holds, to the end of its transaction, a lock that
@@ -1316,7 +1074,7 @@ make_first_kek(Relation heap)
 void
 medsync_vault_create(void)
 {
-	Relation	kek_heap = medsync_open(KEK_TABLE, RowExclusiveLock);
+	Relation	kek_heap = medsync_open(MEDSYNC_KEK_TABLE, RowExclusiveLock);
 	Relation	heap = writer_open();
 
 	if (!has_row(kek_heap) && !has_row(heap))
@@ -1326,10 +1084,10 @@ medsync_vault_create(void)
 		uint8		secret[MEDSYNC_KEY_SIZE];
 		Kek		   *kek;
 
-		check_columns(kek_heap, NATTS_KEK, BYTEAOID);
-		check_columns(heap, NATTS_SUBJECT, BYTEAOID);
+		medsync_check_columns(kek_heap, Natts_kek, BYTEAOID);
+		medsync_check_columns(heap, NATTS_SUBJECT, BYTEAOID);
 		keyring_clear(&writer_ring);
-		make_first_kek(kek_heap);
+		medsync_kek_make_first(kek_heap);
 		status = keyring_get(&writer_ring, NULL, &kek);
 		if (status != MEDSYNC_KEY_OK)
 			writer_fail(status, root_tag);
@@ -1365,7 +1123,7 @@ remove_duplicate(Relation heap, SubjectRow *duplicate)
 {
 	MedsyncScan scan;
 	SnapshotData dirty;
-	StackBytea	bytes;
+	MedsyncStackBytea bytes;
 	ScanKeyData key;
 	HeapTuple	tuple;
 	LOCKTAG		lock;
@@ -1384,7 +1142,8 @@ remove_duplicate(Relation heap, SubjectRow *duplicate)
 	lock_subject(&lock, heap, duplicate->tag);
 	InitDirtySnapshot(dirty);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BYTEAEQ,
-				make_bytea(&bytes, duplicate->tag, sizeof(duplicate->tag)));
+				medsync_stack_bytea(&bytes, duplicate->tag,
+									sizeof(duplicate->tag)));
 	medsync_scan_begin(&scan, heap, SUBJECT_KEY_TAG_INDEX, &dirty, 1, &key);
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
 	{
@@ -1448,7 +1207,7 @@ medsync_vault_remove_duplicates(void)
 	int			removed = 0;
 
 	heap = writer_open();
-	check_columns(heap, NATTS_SUBJECT, BYTEAOID);
+	medsync_check_columns(heap, NATTS_SUBJECT, BYTEAOID);
 	medsync_scan_begin(&scan, heap, SUBJECT_KEY_DUPLICATE_INDEX, SnapshotSelf,
 					   0, NULL);
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
@@ -1619,7 +1378,7 @@ id_text(const uint8 *id)
 static int
 check_keks(MedsyncKeyReader *reader, MedsyncKeyReport report, void *arg)
 {
-	Relation	heap = medsync_open(KEK_TABLE, AccessShareLock);
+	Relation	heap = medsync_open(MEDSYNC_KEK_TABLE, AccessShareLock);
 	MedsyncScan scan;
 	HeapTuple	tuple;
 	int			count = 0;
@@ -1628,11 +1387,11 @@ check_keks(MedsyncKeyReader *reader, MedsyncKeyReport report, void *arg)
 	while ((tuple = medsync_scan_next(&scan)) != NULL)
 	{
 		MedsyncKeyStatus status = MEDSYNC_KEY_NO_KEK;
-		KekRow		row;
+		MedsyncKekRow row;
 		Kek		   *kek;
 
 		count++;
-		if (!kek_row_read(&row, heap, tuple))
+		if (!medsync_kek_row_read(&row, heap, tuple))
 			report(arg, status, "key-encryption key without a number");
 		else
 		{
@@ -1812,29 +1571,4 @@ medsync_vault_status_text(MedsyncKeyStatus status)
 			return "master key is missing, unreadable or another one";
 	}
 	return "unknown status of a key";
-}
-
-/*
- * What is wrong with the master key file, palloc'd, or NULL.  It may well be
- * missing as long as this database has no key that depends on it.
- */
-const char *
-medsync_vault_master_key_problem(void)
-{
-	MedsyncKeyFileProblem problem;
-	MedsyncMasterKey master;
-	KekRow		row;
-	bool		needed = kek_find(NULL, &row);
-
-	if (medsync_master_key_read(&master, &problem))
-	{
-		if (needed && row.intact &&
-			memcmp(master.id, row.master_key_id, sizeof(master.id)) != 0)
-			problem.fault = MEDSYNC_KEY_FILE_ANOTHER;
-		medsync_cleanse(&master, sizeof(master));
-	}
-	if (problem.fault == MEDSYNC_KEY_FILE_FINE ||
-		(problem.fault == MEDSYNC_KEY_FILE_MISSING && !needed))
-		return NULL;
-	return medsync_master_key_text(&problem);
 }

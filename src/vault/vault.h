@@ -100,8 +100,12 @@ extern const char *medsync_vault_status_text(MedsyncKeyStatus status);
  */
 extern int	medsync_vault_remove_duplicates(void);
 
-/* For the status view: path, and NULL or what is wrong with the file (missing is fine until a key needs it) */
+/*
+ * For the status view: path, NULL where a command has the key; NULL or what is
+ * wrong (a file may be missing until a key needs it); older keys, see rotate.c
+ */
 extern const char *medsync_vault_master_key_path(void);
 extern const char *medsync_vault_master_key_problem(void);
+extern void medsync_vault_old_master_keys(const char **needed, const char **spare);
 
 #endif							/* MEDSYNC_VAULT_H */

@@ -13,6 +13,10 @@ import re
 import struct
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "vectors"))
+
+import reference
+
 DASH = "\u2014 "
 FOO = "example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM="
 PETER = "PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
@@ -246,32 +250,87 @@ def nested(depth):
     return value
 
 
-def manifest(types, excluded=()):
+def manifest(types, excluded=(), table=2, schema="public", parent=0, partitioned=False, signed=""):
     columns = ",".join('{"number":%d,"name":"%s","type":"%s","excluded":%s}'
                        % (i, name, name, "true" if i in excluded else "false")
                        for i, name in enumerate(types, 1))
-    return ('{"table":2,"version":1,"schema":"public","name":"\u00e9 \\"q\\"","parent":0,"tracked":true,'
-            '"partitioned":false,"payload":"full","subject":1,"next_column":%d,"key":[1],"columns":[%s]}'
-            % (len(types) + 1, columns)).encode()
+    name = "person_key" if schema == "medsync" else "\u00e9 \\\"q\\\""
+    return ('{"table":%d,"version":1,"schema":"%s","name":"%s","parent":%d,"tracked":true,'
+            '"partitioned":%s,"payload":"full","subject":1,"next_column":%d,"key":[1],%s"columns":[%s]}'
+            % (table, schema, name, parent, "true" if partitioned else "false", len(types) + 1, signed,
+               columns)).encode()
 
 
 def row(values):
     return b"".join(varint(number) + value for number, value in values)
 
 
-def opening(entry, row_bytes=None, manifest_text=None, proof_hashes=(), version=1):
-    flags = (row_bytes is not None) | (manifest_text is not None) << 1
+def announced(manifest_text, proof_hashes=()):
+    return (counted(manifest_text) + struct.pack(">Q", 1) + counted(full_entry([6, 15], operation=9)) +
+            noise("ddl salt", 32) + bytes([len(proof_hashes)]) + b"".join(proof_hashes))
+
+
+def opening(entry, row_bytes=None, manifest_text=None, proof_hashes=(), version=1, signer=None):
+    flags = (row_bytes is not None) | (manifest_text is not None) << 1 | (signer is not None) << 2
     out = bytes([version]) + counted(entry) + noise("salt", 32) + bytes([flags])
     if row_bytes is not None:
         out += noise("r", 32) + counted(row_bytes)
     if manifest_text is not None:
-        out += counted(manifest_text) + struct.pack(">Q", 1)
-        out += counted(full_entry([6, 15], operation=9)) + noise("ddl salt", 32)
-        out += bytes([len(proof_hashes)]) + b"".join(proof_hashes)
-    return out
+        out += announced(manifest_text, proof_hashes)
+    return out + (signer or b"")
+
+
+KEY_ID, LEDGER_ID, SIGNER_SEED = noise("key id", 16), noise("ledger id", 16), noise("signer", 32)
+SIGNED = '"signer":2,"signature":3,'
+SIGNED_COLUMNS = ["id", "signer", "signature", "what"]
+KEY_COLUMNS = ["id", "person", "algorithm", "public_key", "valid_from", "valid_until", "revoked_at"]
+
+
+def signed_row(table, columns=(1, 2, 4)):
+    """A row with an Ed25519 signature for a table of these column numbers."""
+    values = b"i" + struct.pack(">q", 7), b"u" + KEY_ID, b"t" + counted(b"dose")
+    message = (b"medsync row signature v1\n" + LEDGER_ID + struct.pack(">I", table) + KEY_ID +
+               row(sorted(zip(columns, values))))
+    signature = reference.ed25519_sign(SIGNER_SEED, message)
+    return row([(1, values[0]), (2, values[1]), (3, b"y" + counted(signature)), (4, values[2])])
+
+
+def key_opening(algorithm=b"ed25519", schema="medsync", **more):
+    der = reference.SPKI_ED25519 + reference.ed25519_public(SIGNER_SEED)
+    values = [b"u" + KEY_ID, b"u" + noise("person", 16), b"t" + counted(algorithm), b"y" + counted(der),
+              b"T" + struct.pack(">q", 0), b"T" + struct.pack(">q", 2**62)]
+    return opening(full_entry([6, 7, 9], table=3), row(list(enumerate(values, 1))),
+                   manifest(KEY_COLUMNS, table=3, schema=schema), **more)
+
+
+def signer(key, parents=()):
+    return (LEDGER_ID + struct.pack(">QII", 7710576262144088999, 1, 16384) + bytes([len(parents)]) +
+            b"".join(map(announced, parents)) + struct.pack(">Q", 2) + b"\0" + counted(key))
+
+
+def signed_receipts():
+    entry = full_entry([6, 7, 9, 13, 14, 16], detail=b'{"kind":"practitioner"}')
+    own = manifest(SIGNED_COLUMNS, signed=SIGNED)
+    yield "signed", opening(entry, signed_row(2), own, signer=signer(key_opening()))
+    part = manifest(SIGNED_COLUMNS, signed=SIGNED, parent=8)
+    middle = manifest(SIGNED_COLUMNS, signed=SIGNED, table=8, parent=7, partitioned=True)
+    root = manifest(["what", "id", "signature", "signer"], table=7, partitioned=True, signed='"signer":4,"signature":3,')
+    yield "signed-partition", opening(entry, signed_row(7, (2, 4, 1)), part,
+                                      signer=signer(key_opening(), [middle, root]))
+    yield "signed-17-parents", opening(entry, signed_row(2), own, signer=signer(key_opening(), [middle] * 17))
+    yield "signed-without-signer", opening(entry, signed_row(2), own)
+    yield "signed-not-demanded", opening(entry, signed_row(2), manifest(SIGNED_COLUMNS), signer=signer(key_opening()))
+    yield "signed-without-row", opening(entry, None, own, signer=signer(key_opening()))
+    yield "signed-unknown-algorithm", opening(entry, signed_row(2), own, signer=signer(key_opening(b"rot13")))
+    yield "signed-other-table", opening(entry, signed_row(2), own, signer=signer(key_opening(schema="public")))
+    nested = b""
+    for _ in range(3):
+        nested = key_opening(signer=signer(nested or key_opening()))
+    yield "signed-nested", opening(entry, signed_row(2), own, signer=signer(nested))
 
 
 def receipts():
+    yield from signed_receipts()
     entry = full_entry([6, 7, 9])
     hashes = [noise(f"hash {i}", 32) for i in range(3)]
     yield "entry-only", opening(full_entry([6, 7, 8], operation=5))

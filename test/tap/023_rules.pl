@@ -166,8 +166,12 @@ breaks('of a partitioned table', 'entry_altered', qr/without tracked rows/, 'set
 breaks("operation $_ is not used", 'entry_altered', qr/no version writes/, 'set', "E$insert", OPERATION, sprintf('%02x', $_))
   for 7, 10, 11, 12, 14;
 breaks('a delete with a new commitment only', 'entry_altered', qr/a field is missing/, 'set', "E$insert", OPERATION, '05');
-breaks('a person', 'entry_altered', qr/a field too many/,
-	'set', "E$insert", FIELDS, hex_u32(0x22c0), 'append', "E$insert", '11' x 16);
+breaks('a person who seals', 'entry_altered', qr/a field too many/,
+	'set', "E$era", FIELDS, hex_u32(0x12000), 'splice', "E$era", DETAIL, 0, '11' x 16);
+breaks('a signature that nobody demands', 'entry_altered', qr/its table demands no signature/,
+	'set', "E$insert", FIELDS, hex_u32(0x42c0), 'append', "E$insert", '11' x 48);
+breaks('a signature of a row that ends', 'entry_altered', qr/a field too many/,
+	'set', "E$out", FIELDS, hex_u32(0x41c0), 'append', "E$out", '11' x 48);
 breaks('an insert with an empty detail', 'entry_altered', qr/a field too many/,
 	'set', "E$insert", FIELDS, hex_u32(0x102c0), 'append', "E$insert", '0000');
 breaks('no row key', 'entry_altered', qr/it has no row key/,
@@ -180,6 +184,14 @@ breaks('a role with a NUL', 'entry_altered', qr/role has no name/, 'set', "E$ins
 breaks('the first half of an update alone', 'entry_altered', qr/second half of the update/, 'drop', "E$in");
 breaks('the second half alone', 'entry_altered', qr/first half of the update/, 'drop', "E$out");
 breaks('halves of two tables', 'entry_altered', qr/second half of the update/, 'set', "E$in", TABLE, hex_u32(2));
+
+{
+	my $entered = new_path();
+
+	forge('entries', $entries, $entered, 'drop', 'C0',
+		'set', "E$insert", FIELDS, hex_u32(0x22c0), 'append', "E$insert", '11' x 16, 'reseal');
+	is_clean_export('who entered it', $entered);
+}
 
 # ---- eras and blocks ----
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * crypto.c
- *		Unit tests of Ed25519.
+ *		Unit tests of Ed25519 and of public keys.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 
 #include "vault/crypto.h"
+#include "vault/public_key.h"
 
 typedef struct Example
 {
@@ -137,9 +138,72 @@ test_wrong(void)
 	ok(ERR_peek_error() == 0, "Ed25519: nothing is left in OpenSSL's error queue");
 }
 
+/* The examples once more, by a key that is kept from one to the next. */
+static void
+test_kept_key(void)
+{
+	const Example *example = &examples[1];
+	uint8		der[12 + MEDSYNC_ED25519_KEY_SIZE];
+	uint8		signature[MEDSYNC_ED25519_SIGNATURE_SIZE];
+	uint8		message[1];
+	MedsyncPublicKey *key;
+	int			right = 0;
+	int			wrong = 0;
+	int			i;
+
+	from_hex("302a300506032b6570032100", der, 12);
+	from_hex(example->public_key, der + 12, MEDSYNC_ED25519_KEY_SIZE);
+	from_hex(example->signature, signature, sizeof(signature));
+	from_hex(example->message, message, sizeof(message));
+	key = medsync_public_key_read(der, sizeof(der));
+	ok(key != NULL && medsync_public_key_algorithm(key) == MEDSYNC_ED25519,
+	   "public key: SubjectPublicKeyInfo of Ed25519 is read");
+	for (i = 0; i < 100; i++)
+	{
+		right += medsync_signature_verify(key, message, sizeof(message),
+										  signature, sizeof(signature));
+		signature[i % sizeof(signature)] ^= 1;
+		wrong += medsync_signature_verify(key, message, sizeof(message),
+										  signature, sizeof(signature));
+		signature[i % sizeof(signature)] ^= 1;
+	}
+	ok(right == 100 && wrong == 0, "public key: one key, 200 verdicts");
+	medsync_public_key_free(key);
+}
+
+/* Keys that take the place of ones that are not there. */
+static void
+test_dummies(void)
+{
+	static uint8 signature[MEDSYNC_SIGNATURE_MAX];
+	int			algorithm;
+
+	memset(signature, 0x11, sizeof(signature));
+	for (algorithm = MEDSYNC_ED25519; algorithm <= MEDSYNC_X25519; algorithm++)
+	{
+		MedsyncPublicKey *key = medsync_public_key_dummy(algorithm);
+		const char *name = medsync_algorithm_name(algorithm);
+
+		ok((int) medsync_public_key_algorithm(key) == algorithm &&
+		   (int) medsync_algorithm_by_name(name) == algorithm,
+		   "public key: a dummy of %s", name);
+		ok(!medsync_signature_verify(key, "m", 1, signature,
+									 medsync_signature_size(algorithm)),
+		   "public key: it verifies nothing");
+		medsync_public_key_free(key);
+	}
+	ok(medsync_algorithm_name(MEDSYNC_ALGORITHM_NONE) == NULL &&
+	   medsync_algorithm_by_name("rsa") == MEDSYNC_ALGORITHM_NONE &&
+	   medsync_signature_size(MEDSYNC_X25519) == 0 &&
+	   medsync_signature_size(7) == 0, "public key: no other algorithms");
+	ok(ERR_peek_error() == 0, "public key: nothing is left in OpenSSL's error queue");
+}
+
 void
 test_crypto(void)
 {
 	test_examples();
 	test_wrong();
+	test_kept_key();
+	test_dummies();
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * entries.c
- *		Unit tests of an entry's full encoding.
+ *		Unit tests of an entry's two encodings.
  *
  *-------------------------------------------------------------------------
  */
@@ -238,6 +238,135 @@ test_malformed(void)
 	pfree(buf.data);
 }
 
+/* Open a packed row of entries that were written with medsync_packed_add(). */
+static void
+open_packed(MedsyncPackedReader *reader, MedsyncPackedHeader *header,
+			const StringInfo entries, int count, StringInfo body)
+{
+	resetStringInfo(body);
+	header->entry_count = count;
+	medsync_packed_begin(body, header);
+	appendBinaryStringInfo(body, entries->data, entries->len);
+	ok(medsync_packed_open(reader, header->xid, header->ordinal,
+						   (uint8 *) body->data, body->len),
+	   "packed: the header is read");
+}
+
+/* Do two entries say the same, in their full encoding? */
+static bool
+same_entry(const MedsyncPackedHeader *header, const MedsyncEntry *a,
+		   const MedsyncEntry *b)
+{
+	StringInfoData one;
+	StringInfoData two;
+	bool		same;
+
+	initStringInfo(&one);
+	initStringInfo(&two);
+	medsync_entry_encode(&one, header->era_id, header, a);
+	medsync_entry_encode(&two, header->era_id, header, b);
+	same = one.len == two.len && memcmp(one.data, two.data, one.len) == 0;
+	pfree(one.data);
+	pfree(two.data);
+	return same;
+}
+
+/* Entries that share persons, signers and details, or not, come again. */
+static void
+test_packed(void)
+{
+	static const uint32 choices[] = {
+		0, MEDSYNC_HAS_PERSON, MEDSYNC_HAS_DETAIL, MEDSYNC_HAS_SIGNATURE,
+		MEDSYNC_HAS_PERSON | MEDSYNC_HAS_SIGNATURE | MEDSYNC_HAS_DETAIL
+	};
+	MedsyncEntry written[500];
+	MedsyncPackedHeader header;
+	MedsyncPackedHeader unused;
+	MedsyncEntry previous;
+	MedsyncPackedReader reader;
+	StringInfoData entries;
+	StringInfoData body;
+	int			wrong = 0;
+	int			i;
+
+	initStringInfo(&entries);
+	initStringInfo(&body);
+	for (i = 0; i < (int) lengthof(written); i++)
+	{
+		MedsyncEntry *entry = &written[i];
+
+		make_entry(choices[next_random() % lengthof(choices)] |
+				   MEDSYNC_HAS_KEY_ID, i == 0 ? &header : &unused, entry);
+		entry->ordinal = i;
+		entry->detail_len = (int) (next_random() % 2);
+		memset(entry->person, (int) (next_random() % 2), MEDSYNC_ID_SIZE);
+		memset(entry->signer, (int) (next_random() % 2), MEDSYNC_ID_SIZE);
+		if (i == 0)
+		{
+			header.ordinal = 0;
+			medsync_packed_first(&previous, &header);
+		}
+		medsync_packed_add(&entries, &previous, entry);
+	}
+	open_packed(&reader, &header, &entries, i, &body);
+	for (i = 0; i < (int) lengthof(written); i++)
+		if (!medsync_packed_next(&reader) ||
+			!same_entry(&header, &written[i], &reader.entry))
+			wrong++;
+	ok(wrong == 0, "packed: every entry comes again");
+	ok(!medsync_packed_next(&reader) && !reader.reader.failed,
+	   "packed: and then there is none");
+	pfree(entries.data);
+	pfree(body.data);
+}
+
+/* Two entries: the flags of the second, which has nothing but these. */
+static bool
+takes_flags(uint32 first, uint32 second, int more)
+{
+	MedsyncPackedHeader header;
+	MedsyncPackedReader reader;
+	MedsyncEntry entry;
+	MedsyncEntry previous;
+	StringInfoData entries;
+	StringInfoData body;
+	bool		taken;
+
+	make_entry(first, &header, &entry);
+	header.ordinal = entry.ordinal;
+	initStringInfo(&entries);
+	initStringInfo(&body);
+	medsync_packed_first(&previous, &header);
+	medsync_packed_add(&entries, &previous, &entry);
+	medsync_wire_put_varint(&entries, second);
+	while (more-- > 0)
+		appendStringInfoChar(&entries, 'x');
+	open_packed(&reader, &header, &entries, 2, &body);
+	taken = medsync_packed_next(&reader) && medsync_packed_next(&reader) &&
+		!medsync_packed_next(&reader) && !reader.reader.failed;
+	pfree(entries.data);
+	pfree(body.data);
+	return taken;
+}
+
+/* "The same person" says nothing where there was none, or beside another. */
+static void
+test_same_person(void)
+{
+	ok(takes_flags(MEDSYNC_HAS_PERSON, MEDSYNC_HAS_SAME_PERSON, 0),
+	   "packed: the same person");
+	ok(takes_flags(MEDSYNC_HAS_PERSON, MEDSYNC_HAS_PERSON, MEDSYNC_ID_SIZE),
+	   "packed: another person");
+	ok(!takes_flags(0, MEDSYNC_HAS_SAME_PERSON, 0),
+	   "packed: the same as nobody");
+	ok(!takes_flags(MEDSYNC_HAS_PERSON,
+					MEDSYNC_HAS_PERSON | MEDSYNC_HAS_SAME_PERSON,
+					MEDSYNC_ID_SIZE),
+	   "packed: another person who is the same");
+	ok(!takes_flags(MEDSYNC_HAS_PERSON, MEDSYNC_HAS_ALL + 1, 0),
+	   "packed: a bit that means nothing");
+}
+
 void
 test_entries(void)
 {
@@ -250,4 +379,6 @@ test_entries(void)
 	test_every_set();
 	test_flips();
 	test_malformed();
+	test_packed();
+	test_same_person();
 }

@@ -472,7 +472,7 @@ static void
 test_note_limits(void)
 {
 	StringInfoData buf;
-	uint8	   *long_signature = palloc0(MEDSYNC_SIGNATURE_MAX + 5);
+	uint8	   *long_signature = palloc0(MEDSYNC_NOTE_SIGNATURE_MAX + 5);
 	char		name[MEDSYNC_KEY_NAME_MAX + 2];
 	int			len;
 	int			i;
@@ -485,16 +485,16 @@ test_note_limits(void)
 	appendStringInfoString(&buf, DASH "key AAAAAAA=\n");
 	ok(!note_parses(buf.data, buf.len), "note: one more");
 
-	for (len = MEDSYNC_SIGNATURE_MAX + 4; len <= MEDSYNC_SIGNATURE_MAX + 5; len++)
+	for (len = MEDSYNC_NOTE_SIGNATURE_MAX + 4; len <= MEDSYNC_NOTE_SIGNATURE_MAX + 5; len++)
 	{
 		resetStringInfo(&buf);
 		appendStringInfoString(&buf, FOO_NOTE DASH "long ");
 		medsync_wire_put_base64(&buf, long_signature, len);
 		appendStringInfoChar(&buf, '\n');
-		ok(note_parses(buf.data, buf.len) == (len == MEDSYNC_SIGNATURE_MAX + 4),
+		ok(note_parses(buf.data, buf.len) == (len == MEDSYNC_NOTE_SIGNATURE_MAX + 4),
 		   "note: a signature of %d bytes", len - 4);
 		ok(verdict_of(buf.data, FOO_VKEY) ==
-		   (len == MEDSYNC_SIGNATURE_MAX + 4 ? MEDSYNC_NOTE_SIGNED : MEDSYNC_NOTE_NOT_SIGNED),
+		   (len == MEDSYNC_NOTE_SIGNATURE_MAX + 4 ? MEDSYNC_NOTE_SIGNED : MEDSYNC_NOTE_NOT_SIGNED),
 		   "note: and the short one beside it");
 	}
 

@@ -14,10 +14,12 @@
 extern void receipt_maker_key(MedsyncVerifierKey *key);
 
 /*
- * Append the receipt of an opening, from a log of two entries: the opening's
- * own and its ddl entry.  What binds them is corrected first: the entry's
- * commitment to the row, and the ddl entry's table, version and digest of the
- * manifest.  False where an entry cannot be read.
+ * Append the receipt of an opening, from a log that has the entries which it
+ * shows and no others.  What binds them is corrected first: the entry's
+ * commitment to the row, the ddl entry's table, version and digest of the
+ * manifest; of a signed row also the same of the key's, the era that the
+ * ledger's id is part of, and the signature that the entry names.  False
+ * where an entry cannot be read.
  */
 extern bool receipt_maker_make(StringInfo receipt,
 							   const MedsyncOpening *opening);

@@ -72,11 +72,11 @@ make_example(Example *example, uint8 operation, const char *role)
 	opening->row = row;
 	opening->row_len = sizeof(row) - 1;
 	opening->has_manifest = true;
-	opening->manifest = MANIFEST;
-	opening->manifest_len = strlen(MANIFEST);
-	opening->ddl_entry = (uint8 *) example->ddl.data;
-	opening->ddl_entry_len = example->ddl.len;
-	opening->ddl_salt = example->ddl_salt;
+	opening->manifest.content = MANIFEST;
+	opening->manifest.content_len = strlen(MANIFEST);
+	opening->manifest.ddl_entry = (uint8 *) example->ddl.data;
+	opening->manifest.ddl_entry_len = example->ddl.len;
+	opening->manifest.ddl_salt = example->ddl_salt;
 }
 
 static void
@@ -223,8 +223,8 @@ test_hostile_log(const MedsyncVerifierKey *key)
 	ok(strcmp(verdict(receipt.data, receipt.len, key, NULL), "malformed") == 0,
 	   "receipt: a row that is none");
 	example.opening.row_len++;
-	example.opening.manifest = "{}";
-	example.opening.manifest_len = 2;
+	example.opening.manifest.content = "{}";
+	example.opening.manifest.content_len = 2;
 	resetStringInfo(&receipt);
 	receipt_maker_make(&receipt, &example.opening);
 	ok(strcmp(verdict(receipt.data, receipt.len, key, NULL), "malformed") == 0,

@@ -116,6 +116,7 @@ main(int argc, char **argv)
 	test_notes();
 	test_proof_text();
 	test_receipts();
+	test_signed_receipts();
 	if (argc > 1)
 		ok(true, "test vectors # skip %s", argv[1]);
 	else

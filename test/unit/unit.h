@@ -33,6 +33,7 @@ extern void test_tree(void);
 extern void test_notes(void);
 extern void test_proof_text(void);
 extern void test_receipts(void);
+extern void test_signed_receipts(void);
 extern void test_vectors(FILE *file);
 
 #endif							/* MEDSYNC_UNIT_H */

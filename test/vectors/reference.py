@@ -7,13 +7,15 @@
                                          images and live rows too
     reference.py published LOG FILE VKEY verify a public export and a private one of
                                          the whole ledger: export(), export_entries()
+    reference.py receipt FILE VKEY
+                                         check a receipt, and say what it shows
     reference.py table DOC               the SQL that puts the values of DOC's
                                          table of canonical encodings into a row
     reference.py values EXPORT KEY DOC   is that row encoded as DOC says?
 
 DOC is docs/formats.md.  Nothing but Python's standard library is needed: where
 the package "cryptography" is missing (or MEDSYNC_OWN_AES is set), AES is
-computed here, slowly; Ed25519 always is.  Exit status 0: all agrees, 1: something does not,
+computed here, slowly; signatures are always.  Exit status 0: all agrees, 1: something does not,
 2: not used as above.
 """
 
@@ -351,6 +353,127 @@ def ed25519_verify(public, message, signature):
     hashed = ed_hash(signature[:32], public, message)
     point = ed_sum(ed_times(rest, ed_base()), ed_times(hashed, (ED_P - x, y, z, ED_P - t)))
     return ed_bytes(point) == signature[:32]
+
+
+# ---- P-256 (FIPS 186-4) and RSASSA-PSS (RFC 8017), as far as verifying goes ----
+
+EC_P = 2 ** 256 - 2 ** 224 + 2 ** 192 + 2 ** 96 - 1
+EC_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+EC_B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+EC_BASE = (0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+           0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5)
+
+
+def ec_sum(p, q):
+    """Points as (x, y); None is the point at infinity."""
+    if p is None or q is None:
+        return p or q
+    if p[0] == q[0]:
+        if (p[1] + q[1]) % EC_P == 0:
+            return None
+        slope = (3 * p[0] * p[0] - 3) * pow(2 * p[1], -1, EC_P)
+    else:
+        slope = (q[1] - p[1]) * pow(q[0] - p[0], -1, EC_P)
+    x = (slope * slope - p[0] - q[0]) % EC_P
+    return x, (slope * (p[0] - x) - p[1]) % EC_P
+
+
+def ec_times(number, point):
+    total = None
+    while number:
+        if number & 1:
+            total = ec_sum(total, point)
+        point = ec_sum(point, point)
+        number >>= 1
+    return total
+
+
+def p256_verify(public, message, signature):
+    x, y = (int.from_bytes(part, "big") for part in (public[1:33], public[33:]))
+    if (len(public), public[0], len(signature)) != (65, 4, 64) or \
+            max(x, y) >= EC_P or (y * y - x * x * x + 3 * x - EC_B) % EC_P:
+        raise Malformed("no point of the curve")
+    r, s = (int.from_bytes(part, "big") for part in (signature[:32], signature[32:]))
+    if not (0 < r < EC_ORDER and 0 < s < EC_ORDER):
+        return False
+    inverse = pow(s, -1, EC_ORDER)
+    digest = int.from_bytes(sha256(message), "big")
+    point = ec_sum(ec_times(digest * inverse % EC_ORDER, EC_BASE), ec_times(r * inverse % EC_ORDER, (x, y)))
+    return point is not None and point[0] % EC_ORDER == r
+
+
+def mgf1(seed, size):
+    return b"".join(sha256(seed, u32(n)) for n in range((size + 31) // 32))[:size]
+
+
+def pss_verify(modulus, exponent, message, signature):
+    """SHA-256, MGF1 with SHA-256, a salt of 32 bytes; modulus of 8 n bits."""
+    size = (modulus.bit_length() + 7) // 8
+    number = int.from_bytes(signature, "big")
+    if len(signature) != size or number >= modulus:
+        return False
+    encoded = pow(number, exponent, modulus).to_bytes(size, "big")
+    masked, digest = encoded[:size - 33], encoded[size - 33:size - 1]
+    data = bytes(a ^ b for a, b in zip(masked, mgf1(digest, len(masked))))
+    data = bytes((data[0] & 0x7F,)) + data[1:]
+    return (encoded[-1] == 0xBC and encoded[0] < 0x80 and data[:-32] == bytes(len(data) - 33) + b"\x01" and
+            sha256(bytes(8), sha256(message), data[-32:]) == digest)
+
+
+SPKI_ED25519 = bytes.fromhex("302a300506032b6570032100")
+SPKI_P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
+RSA_ALGORITHM = bytes.fromhex("300d06092a864886f70d0101010500")
+
+
+def der_part(r, tag):
+    """The content of an element in its one encoding."""
+    if r.u8() != tag:
+        raise Malformed("DER")
+    size = r.u8()
+    if size >= 0x80:
+        data = r.take(size & 0x7F)
+        size = int.from_bytes(data, "big")
+        if not data or data[0] == 0 or size < 0x80:
+            raise Malformed("DER")
+    return Reader(r.take(size))
+
+
+def der_number(r):
+    data = der_part(r, 0x02).data
+    if not data or data[0] >= 0x80 or (data[0] == 0 and data[1:2] < b"\x80"):
+        raise Malformed("DER")
+    return int.from_bytes(data, "big")
+
+
+def read_rsa_key(der):
+    r = Reader(der)
+    outer = der_part(r, 0x30)
+    if outer.take(len(RSA_ALGORITHM)) != RSA_ALGORITHM:
+        raise Malformed("algorithm of a public key")
+    bits = der_part(outer, 0x03)
+    if bits.u8() != 0:
+        raise Malformed("DER")
+    key = der_part(bits, 0x30)
+    modulus, exponent = der_number(key), der_number(key)
+    if r.left() or outer.left() or bits.left() or key.left() or modulus.bit_length() not in (2048, 3072, 4096):
+        raise Malformed("public key")
+    return modulus, exponent
+
+
+def key_verify(der, algorithm, message, signature):
+    """Is it a signature by a SubjectPublicKeyInfo of that algorithm?"""
+    if algorithm == b"ed25519":
+        if len(der) != 44 or not der.startswith(SPKI_ED25519):
+            raise Malformed("public key")
+        return ed25519_verify(der[12:], message, signature)
+    if algorithm == b"p-256":
+        if not der.startswith(SPKI_P256):
+            raise Malformed("public key")
+        return p256_verify(der[len(SPKI_P256):], message, signature)
+    modulus, exponent = read_rsa_key(der)
+    if algorithm != b"rsa-%d" % modulus.bit_length():
+        raise Malformed("algorithm of a public key")
+    return pss_verify(modulus, exponent, message, signature)
 
 
 # ---- packed rows, entries, leaves ----
@@ -782,6 +905,75 @@ def split_row(row):
     return columns
 
 
+# ---- signed rows ----
+
+INSERT, UPDATE, UPDATE_IN = 1, 2, 4
+
+
+def signing_message(ledger_id, manifest, root, row):
+    """What the signature of a canonical row is over; root: of the partitioned table, or the same."""
+    numbers = {c["name"]: c["number"] for c in root["columns"]}
+    names = {c["number"]: c["name"] for c in manifest["columns"]}
+    columns = split_row(row)
+    kept = sorted((numbers[names[n]], value) for n, value in columns.items() if n != manifest["signature"])
+    return (b"medsync row signature v1\n" + ledger_id + u32(root["table"]) + uuid_of(columns[manifest["signer"]]) +
+            b"".join(varint(n) + value for n, value in kept))
+
+
+def uuid_of(value):
+    if value[:1] != b"u":
+        raise Malformed("a value is no uuid")
+    return value[1:]
+
+
+def bytea_of(value):
+    if value[:1] != b"y":
+        raise Malformed("a value is no bytea")
+    return Reader(value[1:]).counted()
+
+
+class PersonKey:
+    """A row of person_key."""
+
+    GRACE = 60 * 1000000        # after a revocation, for statements that were running
+
+    def __init__(self, manifest, row):
+        columns = split_row(row)
+        column = {c["name"]: columns.get(c["number"]) for c in manifest["columns"]}
+        self.id, self.person = uuid_of(column["id"]), uuid_of(column["person"])
+        self.algorithm = value_text(column["algorithm"])
+        self.public_key = bytea_of(column["public_key"])
+        times = [column[name] for name in ("valid_from", "valid_until", "revoked_at")]
+        if any(t is not None and t[:1] != b"T" for t in times):
+            raise Malformed("times of a key")
+        self.valid_from, self.valid_until, self.revoked_at = (
+            None if t is None else Reader(t[1:]).i64() for t in times)
+
+    def valid_at(self, time):
+        return (self.valid_from <= time and (self.valid_until is None or time < self.valid_until) and
+                (self.revoked_at is None or time < self.revoked_at + self.GRACE))
+
+
+def is_key_table(manifest):
+    return (manifest["schema"], manifest["name"], manifest["parent"]) == ("medsync", "person_key", 0)
+
+
+def signature_problem(ledger_id, e, row, manifest, root, key):
+    """What is wrong with the signature of a row that an entry brought; None: nothing."""
+    columns = split_row(row)
+    signer, signature = uuid_of(columns[manifest["signer"]]), bytea_of(columns[manifest["signature"]])
+    if e.signature != signer + sha256(signature):
+        return "the entry names another signature"
+    if key is None or key.id != signer:
+        return "the key is not the signer's"
+    if not key_verify(key.public_key, key.algorithm, signing_message(ledger_id, manifest, root, row), signature):
+        return "the signature is wrong"
+    signed_now = e.operation in (INSERT, UPDATE_IN) or (e.operation == UPDATE and e.old != e.new)
+    if signed_now and not key.valid_at(e.statement_time):
+        return "the key was not valid"
+    return None
+
+
 def value_text(value):
     """The text of a value, as a subject; None where it is not worked out here."""
     tag, content = chr(value[0]), Reader(value[1:])
@@ -1056,11 +1248,13 @@ class Ledger:
             manifest = json.loads(texts[key])
             self.manifests[key] = manifest
             again = json.dumps(manifest, ensure_ascii=False, separators=(",", ":")).encode()
-            self.check(again == texts[key] and list(manifest) == [
+            demanded = [name for name in ("signer", "signature", "on_behalf_of") if name in manifest]
+            self.check(again == texts[key] and demanded[:2] in ([], ["signer", "signature"]) and list(manifest) == [
                 "table", "version", "schema", "name", "parent", "tracked", "partitioned", "payload",
-                "subject", "next_column", "key", "columns"], f"text of manifest {key}")
+                "subject", "next_column", "key"] + demanded + ["columns"], f"text of manifest {key}")
             self.check((manifest["table"], manifest["version"]) == key, f"numbers of manifest {key}")
         self.check(set(texts) == set(self.manifests), "manifests that no entry announced")
+        self.check_demanded()
         self.newest = {}
         for number, schema, name, version, tracked in self.rows("_table"):
             number = int(number)
@@ -1069,6 +1263,13 @@ class Ledger:
                        manifest["schema"].encode().hex() == schema and manifest["name"].encode().hex() == name and
                        manifest["tracked"] == (tracked == "t"), f"table {number}")
             self.newest[number] = manifest
+
+    def check_demanded(self):
+        """A signature is there exactly where the manifest demands one."""
+        for e in self.entries + self.unsealed:
+            manifest = self.manifests.get((e.table, e.manifest), {})
+            demanded = e.new is not None and "signer" in manifest
+            self.check((e.signature is not None) == demanded, f"signature of entry ({e.row.xid}, {e.ordinal})")
 
     # -- what needs the master key --
 
@@ -1145,6 +1346,29 @@ class Ledger:
                 self.images.append((e, row))
         self.check(not any(chunks.values()), "images that no entry has")
 
+    def check_signatures(self):
+        """Every signed row whose image is there, by the keys as they were then."""
+        images = {id(e): row for e, row in self.images}
+        keys, newest, count = {}, {}, 0
+        for e in self.entries + self.unsealed:
+            manifest, row = self.manifests.get((e.table, e.manifest)), images.get(id(e))
+            if e.operation == DDL:
+                newest[e.table] = manifest
+            if row is None:
+                continue
+            if is_key_table(manifest):
+                key = PersonKey(manifest, row)
+                keys[key.id] = key
+            if e.signature is None:
+                continue
+            root = manifest
+            while root["parent"]:
+                root = newest[root["parent"]]
+            problem = signature_problem(self.id, e, row, manifest, root, keys.get(e.signature[:16]))
+            self.check(problem is None, f"signed entry ({e.row.xid}, {e.ordinal}): {problem}")
+            count += 1
+        return count
+
     def live_row(self, table, texts):
         """The commitment of a live row; None where a type is not worked out here."""
         manifest = self.newest[table]
@@ -1203,8 +1427,10 @@ def verify_ledger(path, key_path=None):
         ledger.check_entries()
         ledger.open_images()
         live, unknown = ledger.check_balance()
+        signatures = ledger.check_signatures()
         print(f"{len(ledger.by_id)} keys, {len(ledger.packed_rows)} seeds, {len(ledger.images)} images"
               f" ({sum(e.large_seed is not None for e, _ in ledger.images)} large), {live} live rows"
+              + (f", {signatures} signatures" if signatures else "")
               + (f", without those of tables {sorted(unknown)}" if unknown else "")
               + (", own AES" if AesGcm is OwnAesGcm else ""))
     return ledger.report()
@@ -1404,26 +1630,121 @@ def signature_line(origin, seed, text):
     return b"\xe2\x80\x94 %s %s\n" % (origin, base64.b64encode(signed))
 
 
+class ManifestOpening:
+    """A manifest, and the ddl entry that announced it."""
+
+    def __init__(self, r):
+        self.content, self.index = r.counted(), r.u64()
+        self.entry, self.salt = r.counted(), r.take(32)
+        self.proof = read_hashes(r)
+
+
 class Receipt:
     """The bytes of a receipt's extra line."""
 
-    def __init__(self, data):
+    def __init__(self, data, nested=False):
         r = Reader(data)
         if r.u8() != 1:
             raise Malformed("version of a receipt")
         self.entry, self.salt = r.counted(), r.take(32)
         flags = r.u8()
-        self.row = self.manifest = None
-        if flags > 3 or flags == 1:
+        self.row = self.manifest = self.key = None
+        if flags not in ((3,) if nested else (0, 2, 3, 7)):
             raise Malformed("flags of a receipt")
         if flags & 1:
             self.r, self.row = r.take(32), r.counted()
         if flags & 2:
-            self.manifest, self.ddl_index = r.counted(), r.u64()
-            self.ddl_entry, self.ddl_salt = r.counted(), r.take(32)
-            self.ddl_proof = [r.take(32) for _ in range(r.u8())]
+            self.manifest = ManifestOpening(r)
+        if flags & 4:
+            self.ledger_id = r.take(16)
+            self.place = r.u64(), r.u32(), r.u32()
+            self.parents = [ManifestOpening(r) for _ in range(r.u8())]
+            self.key_index, self.key_proof = r.u64(), read_hashes(r)
+            self.key = Receipt(r.counted(), True)
         if r.left() != 0:
             raise Malformed("bytes after a receipt")
+
+
+def read_hashes(r):
+    return [r.take(32) for _ in range(r.u8())]
+
+
+def opened_leaf(opening):
+    return leaf_hash(b"\x01" + sha256(opening.salt, opening.entry))
+
+
+class Checked:
+    """A receipt that is right in a tree of this size and root, or Malformed."""
+
+    def __init__(self, receipt, index, proof, size, root):
+        self.size, self.root, self.author = size, root, None
+        self.need(index < size, "index of the entry")
+        self.e = self.entry(receipt, index, proof)
+        self.manifest = self.open(receipt, self.e, index)
+        demanded = self.manifest is not None and "signer" in self.manifest and self.e.new is not None
+        self.need(not demanded or self.e.signature is not None, "signature of the entry")
+        self.need((receipt.key is not None) == (demanded and receipt.row is not None), "signer of the row")
+        if receipt.key is not None:
+            self.author = self.signer(receipt, index)
+
+    def need(self, holds, text):
+        if not holds:
+            raise Malformed(text)
+
+    def entry(self, opening, index, proof):
+        self.need(proven_root(opened_leaf(opening), index, self.size, proof) == self.root, "inclusion of an entry")
+        return FullEntry(opening.entry)
+
+    def announced(self, opening, table, version, index):
+        self.need(opening.index <= index, "a manifest was announced later")
+        e = self.entry(opening, opening.index, opening.proof)
+        manifest = json.loads(opening.content)
+        self.need(e.operation == DDL and e.table == table and version in (None, e.manifest) and
+                  e.object == sha256(opening.content) and
+                  (manifest["table"], manifest["version"]) == (table, e.manifest), "manifest of an entry")
+        return manifest
+
+    def open(self, opening, e, index):
+        if opening.manifest is None:
+            return None
+        manifest = self.announced(opening.manifest, e.table, e.manifest, index)
+        if opening.row is not None:
+            h = sha256(b"\x01", u32(e.table), opening.row)
+            self.need(e.new is not None and sha256(opening.r, h) == e.new, "the row")
+        return manifest
+
+    def signer(self, receipt, index):
+        self.need(era_id_of(receipt.ledger_id, *receipt.place) == self.e.era_id, "id of the ledger")
+        self.need(receipt.key_index < index, "the key came later")
+        e = self.entry(receipt.key, receipt.key_index, receipt.key_proof)
+        of_key = self.open(receipt.key, e, receipt.key_index)
+        self.need(is_key_table(of_key), "table of the key")
+        key = PersonKey(of_key, receipt.key.row)
+        chain = self.manifest
+        for opening in receipt.parents:
+            self.need(chain["parent"] != 0, "too many parents")
+            chain = self.announced(opening, chain["parent"], None, index)
+        self.need(chain["parent"] == 0, "the root is missing")
+        problem = signature_problem(receipt.ledger_id, self.e, receipt.row, self.manifest, chain, key)
+        self.need(problem is None, problem)
+        return key
+
+
+def check_receipt(path, vkey):
+    text, empty, note = open(path, "rb").read().partition(b"\n\n")
+    lines = text.split(b"\n")
+    if not empty or lines[0] != b"c2sp.org/tlog-proof@v1" or lines[1][:6] != b"extra " or lines[2][:6] != b"index ":
+        raise Malformed("no tlog-proof")
+    proof = [base64.b64decode(line, validate=True) for line in lines[3:]]
+    receipt = Receipt(base64.b64decode(lines[1][6:], validate=True))
+    checked = Checked(receipt, int(lines[2][6:]), proof, *read_note(note, vkey))
+    print(f"entry {int(lines[2][6:])}, operation {checked.e.operation}"
+          + (f", {checked.manifest['schema']}.{checked.manifest['name']}" if checked.manifest else "")
+          + (", with its row" if receipt.row is not None else "")
+          + (f", signed by {checked.author.person.hex()} with {checked.author.id.hex()},"
+             f" {checked.author.algorithm.decode()}" if checked.author else "")
+          + (f", entered by {checked.e.person.hex()}" if checked.e.person else ""))
+    return 0
 
 
 # ---- the fenced vectors in the page ----
@@ -1518,6 +1839,13 @@ def vector_era(v):
             "detail of its entry": u32(v.number("era number")) + u64(place[0]) + u32(place[1]) + u32(place[2])}
 
 
+def vector_challenge(v):
+    key = derive(v.hex("secret S"), "challenge")
+    text = f"medsync-challenge-v1:{v['era id']}:{v['person']}:{v['nonce']}:{v['expiry']}".encode()
+    return {"K_challenge": key, "challenge": f"{text.decode()}:{mac(key, text).hex()}",
+            "digest": hashlib.sha256(v.hex("nonce")).digest()[:16]}
+
+
 def vector_block(v):
     b = Block()
     b.height, b.first, b.count = v.number("height"), v.number("first_index"), v.number("entry_count")
@@ -1560,26 +1888,50 @@ def vector_checkpoint(v):
 def vector_receipt(v):
     receipt = Receipt(base64.b64decode(v.text("extra"), validate=True))
     table = int.from_bytes(receipt.entry[59:63], "big")
-    leaf, ddl = (leaf_hash(b"\x01" + sha256(salt, entry))
-                 for salt, entry in ((receipt.salt, receipt.entry), (receipt.ddl_salt, receipt.ddl_entry)))
+    ddl = receipt.manifest
+    leaf, ddl_leaf = opened_leaf(receipt), opened_leaf(ddl)
     proof = [bytes.fromhex(h) for h in json.loads(v["proof"])]
     size = v.number("size")
     h = sha256(b"\x01", u32(table), receipt.row)
-    return {"salt": receipt.salt, "entry": receipt.entry, "r": receipt.r, "canonical row": receipt.row,
-            "commitment": sha256(receipt.r, h), "index of the ddl entry": str(receipt.ddl_index),
-            "ddl entry": receipt.ddl_entry, "ddl salt": receipt.ddl_salt,
-            "SHA-256 of the manifest": sha256(receipt.manifest), "leaf hash": leaf, "leaf hash of the ddl entry": ddl,
-            "root": proven_root(leaf, v.number("index"), size, proof),
-            "root by the ddl entry": proven_root(ddl, receipt.ddl_index, size, receipt.ddl_proof)}
+    root = proven_root(leaf, v.number("index"), size, proof)
+    out = {"salt": receipt.salt, "entry": receipt.entry, "r": receipt.r, "canonical row": receipt.row,
+           "commitment": sha256(receipt.r, h), "index of the ddl entry": str(ddl.index),
+           "ddl entry": ddl.entry, "ddl salt": ddl.salt,
+           "SHA-256 of the manifest": sha256(ddl.content), "leaf hash": leaf, "leaf hash of the ddl entry": ddl_leaf,
+           "root": root, "root by the ddl entry": proven_root(ddl_leaf, ddl.index, size, ddl.proof)}
+    key = Checked(receipt, v.number("index"), proof, size, root).author
+    if key is not None:
+        out.update({"ledger id": receipt.ledger_id, "index of the key's entry": str(receipt.key_index),
+                    "row of the key": receipt.key.row, "signer": key.id, "author": key.person,
+                    "algorithm": json.dumps(key.algorithm.decode())})
+    return out
+
+
+def vector_signed_row(v):
+    manifest, row = json.loads(v["content"]), v.hex("canonical row")
+    root = json.loads(v["content of the root"])
+    columns = split_row(row)
+    message = signing_message(v.hex("ledger id"), manifest, root, row)
+    out = {"message": message}
+    for algorithm in ("ed25519", "p-256", "rsa-2048"):
+        signature = v.hex(f"signature, {algorithm}")
+        right = key_verify(v.hex(f"public key, {algorithm}"), algorithm.encode(), message, signature)
+        wrong = key_verify(v.hex(f"public key, {algorithm}"), algorithm.encode(), message + b"x", signature)
+        out[f"verdict, {algorithm}"] = "right" if right and not wrong else "wrong"
+    signature = bytea_of(columns[manifest["signature"]])
+    out["bit 14"] = uuid_of(columns[manifest["signer"]]) + sha256(signature)
+    return out
 
 
 VECTORS = {
     "derived keys": vector_derived_keys, "master key": vector_master_key, "key-encryption key": vector_kek_wrap,
     "subject key": vector_subject_wrap, "duplicate subject key": vector_subject_wrap,
     "commitment": vector_commitment, "image": vector_image, "large image": vector_chunk,
-    "packed row": vector_packed_row, "tree": vector_tree, "era": vector_era, "block": vector_block,
+    "packed row": vector_packed_row, "tree": vector_tree, "era": vector_era, "challenge": vector_challenge,
+    "block": vector_block,
     "order": vector_order, "postings": vector_postings, "manifest": vector_manifest,
-    "signer key": vector_signer_key, "checkpoint": vector_checkpoint, "receipt": vector_receipt}
+    "signer key": vector_signer_key, "checkpoint": vector_checkpoint, "receipt": vector_receipt,
+    "signed row": vector_signed_row, "receipt of a signed row": vector_receipt}
 
 
 def check_vectors(path):
@@ -1612,7 +1964,7 @@ def check_vectors(path):
 
 
 COMMANDS = {"vectors": (check_vectors, 1, 1), "ledger": (verify_ledger, 1, 2),
-            "published": (verify_published, 3, 3),
+            "published": (verify_published, 3, 3), "receipt": (check_receipt, 2, 2),
             "table": (table_sql, 1, 1), "values": (check_values, 3, 3)}
 
 

@@ -165,6 +165,12 @@ medsync_stream_table_name(MedsyncStream *stream, uint32 number)
 		psprintf("table number %u", number);
 }
 
+const uint8 *
+medsync_stream_ledger_id(const MedsyncStream *stream)
+{
+	return stream->chain.ledger_id;
+}
+
 static MedsyncPlace
 entry_place(MedsyncStream *stream, const MedsyncStreamEntry *item)
 {
@@ -586,6 +592,10 @@ check_entry(MedsyncStream *stream, MedsyncStreamEntry *item)
 		check_era_entry(stream, item);
 	else if (entry->operation == MEDSYNC_OP_SIGNER)
 		check_signer(stream, item);
+	else if (medsync_rules_lacks_signature(&stream->chain.rules, entry))
+		medsync_report_finding(MEDSYNC_ERROR, "bad_signature",
+							   entry_place(stream, item), NULL, NULL,
+							   "The entry has no signature, and its table demands one.");
 	if (stream->callbacks.entry != NULL)
 		stream->callbacks.entry(stream->callbacks.arg, item);
 }

@@ -15,6 +15,9 @@
  * the server's word alone: it can add a table, and where it takes one away
  * that is a warning.
  *
+ * Where a table demands signatures those of its rows are checked as well
+ * (live_signatures.c), once the keys of persons have been read.
+ *
  * The tables are locked, as any reader locks them, before the snapshot is
  * taken: what does not heed snapshots (TRUNCATE by a superuser, a rewrite)
  * cannot come in between and look like rows that were taken away.
@@ -27,6 +30,7 @@
 
 #include "live.h"
 #include "port/pg_bswap.h"
+#include "proofs/key_row.h"
 
 #define SNAPSHOT_ATTEMPTS	10
 #define TABLES_OF_LOCK		100 /* that one command names */
@@ -34,6 +38,8 @@
 #define COUNTS_OF_ENTRY		3	/* at most: what it made and ended, and a row */
 #define LEDGER_CORRUPTED	"MS004" /* SQLSTATE, see common/errors.h */
 #define MANIFESTS_SIZE_MAX	(512 * 1024 * 1024) /* bytes of all manifests */
+#define MAX_PARENTS			100 /* partitioned tables above a partition */
+#define MAX_SIGNED_COLUMNS	1600	/* PostgreSQL's own limit */
 
 /* Of record L: id, time of creation, first index; then the size */
 #define LEDGER_SIZE_OFFSET	(MEDSYNC_ID_SIZE + 8 + 8)
@@ -293,6 +299,7 @@ take_entry(void *arg, const MedsyncStreamEntry *item)
 						 entry->new_commitment, item->index, item->block,
 						 entry->fields & MEDSYNC_HAS_ROW_KEY ?
 						 entry->row_key : NULL);
+	medsync_live_signed_entry(run->live.signatures, item);
 }
 
 /* How many entries the ledger says it has. */
@@ -321,9 +328,13 @@ take_record(void *arg, const MedsyncServerRow *row)
 	if (len == 0 || len - 1 > MEDSYNC_RECORD_MAX)
 		medsync_cannot_check("the server sent a record of the ledger that makes no sense");
 	if (run->live.balance == NULL)
-		run->live.balance =
-			medsync_row_balance_create(COUNTS_OF_ENTRY *
-									   (record[0] == 'L' ? ledger_size(record + 1, len - 1) : 0));
+	{
+		uint64		size = record[0] == 'L' ?
+		ledger_size(record + 1, len - 1) : 0;
+
+		run->live.balance = medsync_row_balance_create(COUNTS_OF_ENTRY * size);
+		run->live.signatures = medsync_live_signatures_create(size);
+	}
 	if (record[0] == 'Z')
 		run->stream_ended = true;
 	run->stream_malformed =
@@ -674,6 +685,83 @@ report_let_go(const LiveTable *table)
 						   "The table was not compared: an entry that is not sealed says that it is not tracked any more.");
 }
 
+/* The manifest of the root partitioned table; NULL: it is not known. */
+static const MedsyncManifest *
+find_root(LiveRun *run, const LiveTable *table)
+{
+	const MedsyncManifest *manifest = table->manifest;
+	int			depth = 0;
+
+	while (manifest != NULL && manifest->parent != 0 &&
+		   depth++ < MAX_PARENTS)
+	{
+		const LiveTable *parent = find_table(run, manifest->parent);
+
+		manifest = parent ? parent->manifest : NULL;
+	}
+	return manifest != NULL && manifest->parent == 0 ? manifest : NULL;
+}
+
+/* Are a table's rows signed, and can that be checked? */
+static void
+prepare_signatures(LiveRun *run, LiveTable *table)
+{
+	const MedsyncManifest *manifest = table->manifest;
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+
+	table->has_keys = medsync_key_row_table(manifest);
+	if (manifest->signer == 0)
+		return;
+	table->root = find_root(run, table);
+	table->is_signed = table->root != NULL &&
+		table->root->column_count <= MAX_SIGNED_COLUMNS &&
+		manifest->column_count <= MAX_SIGNED_COLUMNS;
+	place.relation = table->name;
+	if (!table->is_signed)
+		medsync_report_finding(MEDSYNC_ERROR, "bad_signature", place, NULL,
+							   NULL,
+							   "The signatures of the table's rows could not be checked: the manifest of its root partitioned table is not known.");
+}
+
+/* Compare the tables that hold the keys of persons, or all others. */
+static void
+read_tables(LiveRun *run, bool with_keys)
+{
+	int			i;
+
+	for (i = 0; i < run->table_count; i++)
+	{
+		LiveTable  *table = &run->tables[i];
+
+		if (is_compared(table->manifest))
+		{
+			if (table->has_keys == with_keys)
+				medsync_live_read_table(&run->live, table);
+		}
+		else if (table->compared_by_seal && !with_keys)
+			report_let_go(table);
+	}
+}
+
+static void
+report_signature(void *arg, uint32 number, MedsyncRowId row, int64 index,
+				 int64 block, const char *problem)
+{
+	LiveRun    *run = arg;
+	LiveTable  *table = find_table(run, number);
+	MedsyncPlace place = MEDSYNC_NO_PLACE;
+	char	   *row_key = table != NULL && table->read ?
+	medsync_live_row_key(&run->live, table, row) : NULL;
+
+	place.relation = medsync_stream_table_name(run->stream, number);
+	place.row_key = row_key;
+	place.index = index;
+	place.block = block;
+	medsync_report_finding(MEDSYNC_ERROR, "bad_signature", place, NULL, NULL,
+						   "%s", problem);
+	pg_free(row_key);
+}
+
 /* Compare every table that is tracked and holds rows of its own. */
 static void
 check_tables(LiveRun *run)
@@ -682,16 +770,20 @@ check_tables(LiveRun *run)
 
 	run->live.types = medsync_type_tree_create(run->live.server);
 	initStringInfo(&run->live.buf);
+	medsync_live_signatures_ledger(run->live.signatures,
+								   medsync_stream_ledger_id(run->stream));
 	for (i = 0; i < run->table_count; i++)
 	{
 		LiveTable  *table = &run->tables[i];
 
 		table->name = medsync_stream_table_name(run->stream, table->number);
 		if (is_compared(table->manifest))
-			medsync_live_read_table(&run->live, table);
-		else if (table->compared_by_seal)
-			report_let_go(table);
+			prepare_signatures(run, table);
 	}
+	read_tables(run, true);
+	read_tables(run, false);
+	medsync_live_signatures_finish(run->live.signatures, report_signature,
+								   run);
 	check_balance(run);
 	pfree(run->live.buf.data);
 	medsync_type_tree_free(run->live.types);

@@ -22,6 +22,7 @@
 #define ROWS_OF_BATCH			5000
 #define FIRST_VALUE				1	/* after ctid */
 #define KEY_TEXT_MAX			(64 * 1024 * 1024)
+#define KEPT_TEXT_MAX			(256 * 1024 * 1024)
 #define MAX_RELATION_COLUMNS	1600
 #define RELKIND_ORDINARY		'r'
 #define SQLSTATE_NOT_TRACKED	"MS002"
@@ -253,22 +254,45 @@ encode_row(MedsyncSink *sink, const LiveTable *table, bool only_key,
 	return true;
 }
 
-/* h of a row as it was printed. */
+/* A row whose bytes are kept must fit into memory. */
+static void
+check_size(const RowScan *scan, const MedsyncServerRow *row)
+{
+	int64		len = 0;
+	int			i;
+
+	for (i = 0; i < scan->table->column_count; i++)
+		len += row->values[FIRST_VALUE + i] ? row->lengths[FIRST_VALUE + i] : 0;
+	if (len > KEPT_TEXT_MAX)
+		medsync_cannot_check("table %s holds a row that is too large to check its signature",
+							 scan->table->name);
+}
+
+/*
+ * h of a row as it was printed.  Its bytes are kept in live->buf where they
+ * are needed for more than that.
+ */
 static bool
 hash_row(RowScan *scan, const MedsyncServerRow *row, uint8 *hash)
 {
+	bool		keep = scan->table->is_signed;
 	MedsyncSha256 sha;
 	MedsyncSink sink;
 	bool		readable;
 
+	if (keep)
+		check_size(scan, row);
 	sink.buf = scan->live->buf;
-	sink.hash = &sha;
+	sink.hash = keep ? NULL : &sha;
 	resetStringInfo(&sink.buf);
 	medsync_row_hash_start(&sha, scan->table->number);
 	readable = encode_row(&sink, scan->table, false,
 						  row->values + FIRST_VALUE,
 						  row->lengths + FIRST_VALUE);
-	medsync_sink_flush(&sink);
+	if (keep)
+		medsync_sha256_update(&sha, sink.buf.data, sink.buf.len);
+	else
+		medsync_sink_flush(&sink);
 	medsync_sha256_finish(&sha, hash);
 	scan->live->buf = sink.buf;
 	return readable;
@@ -362,19 +386,40 @@ commit_row(RowScan *scan, const MedsyncServerRow *row, const Opening *opening,
 	return false;
 }
 
+/* A row that is a person's key; whether its commitment opens is told apart. */
+static void
+take_person_key(RowScan *scan, const MedsyncServerRow *row)
+{
+	MedsyncSink sink = {.hash = NULL};
+
+	check_size(scan, row);
+	initStringInfo(&sink.buf);
+	if (encode_row(&sink, scan->table, false, row->values + FIRST_VALUE,
+				   row->lengths + FIRST_VALUE))
+		medsync_live_add_key(scan->live->signatures, scan->table,
+							 sink.buf.data, sink.buf.len);
+	pfree(sink.buf.data);
+}
+
 static void
 take_row(void *arg, const MedsyncServerRow *row)
 {
 	RowScan    *scan = arg;
+	Live	   *live = scan->live;
 	const Opening *opening = next_opening(scan, parse_row_id(row->values[0]));
 	uint8		commitment[MEDSYNC_HASH_SIZE];
 
 	scan->rows++;
 	medsync_summary.rows++;
-	if (commit_row(scan, row, opening, commitment))
-		medsync_row_live(scan->live->balance, scan->table->number, commitment,
-						 opening->row,
-						 opening->has_key ? opening->row_key : NULL);
+	if (scan->table->has_keys)
+		take_person_key(scan, row);
+	if (!commit_row(scan, row, opening, commitment))
+		return;
+	medsync_row_live(live->balance, scan->table->number, commitment,
+					 opening->row, opening->has_key ? opening->row_key : NULL);
+	if (scan->table->is_signed && opening->state == OPENING_KNOWN)
+		medsync_live_signed_row(live->signatures, scan->table, opening->row,
+								commitment, live->buf.data, live->buf.len);
 }
 
 /* The rows, in column-number order. */

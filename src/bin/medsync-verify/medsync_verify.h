@@ -15,6 +15,7 @@
  *	sort.c		sorting in an order that an outsider has chosen
  *	receipt.c	mode receipt
  *	live.c		mode live: the same stream from a server, and its tables
+ *	live_signatures.c	the signatures of their rows
  *
  * What is read comes from whoever is being checked.  Whatever is wrong in
  * it is a finding; what cannot be read at all ends the program with status
@@ -119,6 +120,7 @@ extern char *medsync_number(uint64 value);
 /* ---- input.c ---- */
 extern FILE *medsync_open_input(const char *path, const char *what,
 								int64 *size);
+extern FILE *medsync_open_temporary(void);
 
 /* ---- state.c ---- */
 
@@ -269,6 +271,7 @@ extern void medsync_stream_older_checkpoint(MedsyncStream *stream,
 											const char *note, size_t len);
 extern const char *medsync_stream_table_name(MedsyncStream *stream,
 											 uint32 table);	/* as findings show it */
+extern const uint8 *medsync_stream_ledger_id(const MedsyncStream *stream);
 
 /* ---- the modes; findings go to the report ---- */
 extern void medsync_verify_log(const MedsyncOptions *options);

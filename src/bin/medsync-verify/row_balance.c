@@ -20,8 +20,6 @@
  */
 #include "postgres_fe.h"
 
-#include <unistd.h>
-
 #include "common/hashfn.h"
 #include "medsync_verify.h"
 #include "row_balance.h"
@@ -69,31 +67,6 @@ struct MedsyncRowBalance
 	balancehash_hash *sums;		/* of the only part, or the one being summed */
 };
 
-/* A file without a name. */
-static FILE *
-open_temporary(void)
-{
-	const char *directory = getenv("TMPDIR");
-	char	   *path;
-	FILE	   *file;
-	int			fd;
-
-	if (directory == NULL || *directory == '\0')
-		directory = "/tmp";
-	path = psprintf("%s/medsync-verify.XXXXXX", directory);
-	fd = mkstemp(path);
-	if (fd < 0)
-		medsync_cannot_check("could not create a temporary file in \"%s\": %s",
-							 directory, strerror(errno));
-	(void) unlink(path);
-	file = fdopen(fd, "w+b");
-	if (file == NULL)
-		medsync_cannot_check("could not open a temporary file: %s",
-							 strerror(errno));
-	pfree(path);
-	return file;
-}
-
 /* Begin; a wrong expectation costs memory only. */
 MedsyncRowBalance *
 medsync_row_balance_create(uint64 expected_counts)
@@ -111,7 +84,7 @@ medsync_row_balance_create(uint64 expected_counts)
 	}
 	balance->files = pg_malloc(sizeof(FILE *) * balance->parts);
 	for (i = 0; i < balance->parts; i++)
-		balance->files[i] = open_temporary();
+		balance->files[i] = medsync_open_temporary();
 	return balance;
 }
 

@@ -21,6 +21,7 @@
 #include "mb/pg_wchar.h"
 
 #include "ledger/manifest_text.h"
+#include "proofs/key_row.h"
 #include "rules.h"
 #include "sort.h"
 
@@ -50,19 +51,24 @@ typedef struct OperationRule
 #define DETAIL		MEDSYNC_HAS_DETAIL
 #define REPLICA		MEDSYNC_HAS_REPLICA
 #define ROW_KEY		MEDSYNC_HAS_ROW_KEY
+#define WRITER		(MEDSYNC_HAS_REPLICA | MEDSYNC_HAS_PERSON)
+#define SIGNED		MEDSYNC_HAS_SIGNATURE
 
-/* The rule of each operation; one that is not named is not used. */
+/*
+ * The rule of each operation; one that is not named is not used.  A signature
+ * is there exactly where the manifest demands it, which is checked apart.
+ */
 static const OperationRule rules_of[] = {
-	[MEDSYNC_OP_INSERT] = {OF_ROW, KEY | NEW, ROW_KEY | REPLICA},
-	[MEDSYNC_OP_UPDATE] = {OF_ROW, KEY | OLD | NEW, ROW_KEY | REPLICA},
-	[MEDSYNC_OP_UPDATE_OUT] = {OF_ROW, KEY | OLD, ROW_KEY | REPLICA},
-	[MEDSYNC_OP_UPDATE_IN] = {OF_ROW, KEY | NEW, ROW_KEY | REPLICA},
-	[MEDSYNC_OP_DELETE] = {OF_ROW, KEY | OLD, ROW_KEY | REPLICA},
-	[MEDSYNC_OP_BASELINE] = {OF_ROW, KEY | NEW, ROW_KEY | REPLICA},
-	[MEDSYNC_OP_TRUNCATE] = {OF_TABLE, REPLICA, 0},
-	[MEDSYNC_OP_DDL] = {OF_TABLE, KEY | MEDSYNC_HAS_OBJECT, REPLICA},
+	[MEDSYNC_OP_INSERT] = {OF_ROW, KEY | NEW, ROW_KEY | WRITER | SIGNED | DETAIL},
+	[MEDSYNC_OP_UPDATE] = {OF_ROW, KEY | OLD | NEW, ROW_KEY | WRITER | SIGNED | DETAIL},
+	[MEDSYNC_OP_UPDATE_OUT] = {OF_ROW, KEY | OLD, ROW_KEY | WRITER},
+	[MEDSYNC_OP_UPDATE_IN] = {OF_ROW, KEY | NEW, ROW_KEY | WRITER | SIGNED | DETAIL},
+	[MEDSYNC_OP_DELETE] = {OF_ROW, KEY | OLD, ROW_KEY | WRITER},
+	[MEDSYNC_OP_BASELINE] = {OF_ROW, KEY | NEW, ROW_KEY | WRITER | SIGNED},
+	[MEDSYNC_OP_TRUNCATE] = {OF_TABLE, MEDSYNC_HAS_REPLICA, WRITER},
+	[MEDSYNC_OP_DDL] = {OF_TABLE, KEY | MEDSYNC_HAS_OBJECT, WRITER},
 	[MEDSYNC_OP_ERA] = {OF_LEDGER, DETAIL, 0},
-	[MEDSYNC_OP_SIGNER] = {OF_LEDGER, DETAIL, REPLICA}
+	[MEDSYNC_OP_SIGNER] = {OF_LEDGER, DETAIL, WRITER}
 };
 
 /* ---- manifests ---- */
@@ -184,6 +190,9 @@ medsync_rules_manifest(MedsyncRules *rules, uint32 table, uint32 version,
 	manifest->has_rows = parsed->tracked && !parsed->partitioned;
 	manifest->partitioned = parsed->partitioned;
 	manifest->has_row_key = has_row_key(parsed);
+	manifest->signer = parsed->signer;
+	manifest->signature = parsed->signature;
+	manifest->on_behalf_of = parsed->on_behalf_of;
 	if (has_equal_names(parsed))
 		manifest->problem = "two columns of its manifest have one name";
 	else if (!is_key_of_columns(parsed))
@@ -215,6 +224,19 @@ find_manifest(const MedsyncRules *rules, uint32 table, uint32 version)
 		&rules->manifests[low] : NULL;
 }
 
+/* What demands a signature goes on demanding it, in the same columns. */
+static bool
+keeps_signature(const MedsyncRules *rules, const MedsyncRuleManifest *manifest)
+{
+	const MedsyncRuleManifest *before = find_manifest(rules, manifest->table,
+													  manifest->version - 1);
+
+	return before == NULL || !before->holds || before->signer == 0 ||
+		(before->signer == manifest->signer &&
+		 before->signature == manifest->signature &&
+		 before->on_behalf_of == manifest->on_behalf_of);
+}
+
 /* An entry announces its manifest. */
 static const char *
 check_announced(MedsyncRules *rules, const MedsyncEntry *entry)
@@ -231,13 +253,31 @@ check_announced(MedsyncRules *rules, const MedsyncEntry *entry)
 	manifest->announced = true;
 	manifest->holds = manifest->readable &&
 		memcmp(manifest->digest, entry->object, MEDSYNC_HASH_SIZE) == 0;
-	if (!manifest->holds || manifest->parent == 0 || manifest->problem != NULL)
-		return manifest->holds ? manifest->problem : NULL;
+	if (!manifest->holds)
+		return NULL;
+	if (!keeps_signature(rules, manifest))
+		return "its manifest does not demand the signature any more that the one before did";
+	if (manifest->parent == 0 || manifest->problem != NULL)
+		return manifest->problem;
 	parent = find_manifest(rules, manifest->parent, 1);
 	if (manifest->parent == manifest->table || parent == NULL ||
 		(parent->readable && !parent->partitioned))
 		return "its manifest is of a partition of no partitioned table";
 	return NULL;
+}
+
+/* What held of the signer goes with a signature that is made now. */
+static const char *
+check_detail(const MedsyncEntry *entry)
+{
+	bool		has_detail = (entry->fields & MEDSYNC_HAS_DETAIL) != 0;
+
+	if ((entry->fields & MEDSYNC_HAS_SIGNATURE) == 0)
+		return NULL;			/* see medsync_rules_lacks_signature() */
+	if (has_detail == medsync_key_row_must_be_valid(entry))
+		return NULL;
+	return has_detail ? "it has a field too many: what held of its signer" :
+		"a field is missing: what held of its signer";
 }
 
 /* An entry is of a table: does its manifest fit? */
@@ -260,7 +300,24 @@ check_table(MedsyncRules *rules, int64 index, const MedsyncEntry *entry,
 		((entry->fields & MEDSYNC_HAS_ROW_KEY) != 0) != manifest->has_row_key)
 		return manifest->has_row_key ? "it has no row key" :
 			"it has a row key, and the table no primary key";
-	return NULL;
+	if (manifest->signer == 0 &&
+		(entry->fields & (MEDSYNC_HAS_SIGNATURE | MEDSYNC_HAS_DETAIL)) != 0)
+		return "it has a field too many: its table demands no signature";
+	return check_detail(entry);
+}
+
+/* Has an entry no signature, although its table demands one? */
+bool
+medsync_rules_lacks_signature(const MedsyncRules *rules,
+							  const MedsyncEntry *entry)
+{
+	const MedsyncRuleManifest *manifest;
+
+	if ((entry->fields & MEDSYNC_HAS_NEW) == 0 ||
+		(entry->fields & MEDSYNC_HAS_SIGNATURE) != 0)
+		return false;
+	manifest = find_manifest(rules, entry->table, entry->manifest);
+	return manifest != NULL && manifest->holds && manifest->signer != 0;
 }
 
 /* ---- signers ---- */

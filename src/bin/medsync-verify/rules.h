@@ -21,6 +21,9 @@ typedef struct MedsyncRuleManifest
 	bool		has_rows;		/* tracked, and not partitioned */
 	bool		partitioned;
 	bool		has_row_key;
+	int			signer;			/* column numbers of a demanded signature; 0: */
+	int			signature;		/* none is */
+	int			on_behalf_of;
 	bool		announced;
 	bool		holds;			/* its text is the one that was announced */
 	int64		used_by;		/* index of an entry; -1: none */
@@ -57,6 +60,8 @@ extern const char *medsync_rules_entry(MedsyncRules *rules, int64 index,
 									   const MedsyncPackedHeader *header,
 									   const MedsyncEntry *entry,
 									   bool in_order);
+extern bool medsync_rules_lacks_signature(const MedsyncRules *rules,
+										  const MedsyncEntry *entry);
 extern const char *medsync_rules_pair(MedsyncRules *rules, int64 *index,
 									  const MedsyncEntry *entry);
 extern void medsync_rules_checkpoint(const MedsyncRules *rules,

@@ -79,6 +79,13 @@ for (const k of ours.keys) {
 	}
 }
 
+// Web Crypto, as browsers have it
+const { subtle } = crypto.webcrypto;
+const web = await subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify']);
+theirs('Web Crypto, P-256 signature', 'check', 'accepted', ours.message,
+	Buffer.from(await subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, web.privateKey, ours.message)),
+	Buffer.from(await subtle.exportKey('spki', web.publicKey)), none);
+
 // and keys that Node makes
 for (const [type, options] of [['ed25519'], ['x25519'], ['ec', { namedCurve: 'P-256' }], ['rsa', { modulusLength: 2048 }]]) {
 	const pair = crypto.generateKeyPairSync(type, options);

@@ -14,6 +14,11 @@ entries by transaction and ordinal (X O).  Steps:
                         a column of the row that an entry brought (a text
                         column, or an integer one); row key, commitment and
                         image follow
+    bytes X O COLUMN HEX
+                        the same of a column of type uuid, bytea or timestamptz
+    signed X O          an entry names the signature that its row has
+    digest X O HEX      it names another: key and digest
+    unsigned X O        it names none
     drop X              a transaction is gone
     copy X Y            a transaction stands there once more, as Y, before
                         the one that came next
@@ -133,6 +138,28 @@ class Past:
         else:
             columns[int(column)] = b"t" + ref.counted(text.encode())
         self.set_row(e, b"".join(ref.varint(n) + columns[n] for n in sorted(columns)))
+
+    def bytes(self, xid, ordinal, column, text):
+        e = self.entry_of(xid, int(ordinal))
+        columns = ref.split_row(self.plain[id(e)])
+        tag, data = columns[int(column)][:1], bytes.fromhex(text)
+        columns[int(column)] = tag + (ref.counted(data) if tag == b"y" else data)
+        self.set_row(e, b"".join(ref.varint(n) + columns[n] for n in sorted(columns)))
+
+    def signed(self, xid, ordinal):
+        e = self.entry_of(xid, int(ordinal))
+        manifest = self.ledger.manifests[e.table, e.manifest]
+        columns = ref.split_row(self.plain[id(e)])
+        e.signature = (ref.uuid_of(columns[manifest["signer"]]) +
+                       ref.sha256(ref.bytea_of(columns[manifest["signature"]])))
+
+    def digest(self, xid, ordinal, text):
+        self.entry_of(xid, int(ordinal)).signature = bytes.fromhex(text)
+
+    def unsigned(self, xid, ordinal):
+        e = self.entry_of(xid, int(ordinal))
+        e.signature = e.detail = None
+        e.fields &= ~(ref.HAS_SIGNATURE | ref.HAS_DETAIL)
 
     def table(self, xid, ordinal, number):
         e = self.entry_of(xid, int(ordinal))
@@ -303,7 +330,7 @@ class Past:
         print("DELETE FROM medsync._checkpoint;\nDELETE FROM medsync._cosignature;\nCOMMIT;")
 
 
-STEPS = {"role": 2, "value": 4, "drop": 1, "copy": 2, "move": 2, "exchange": 2,
+STEPS = {"role": 2, "value": 4, "bytes": 4, "signed": 2, "digest": 3, "unsigned": 2, "drop": 1, "copy": 2, "move": 2, "exchange": 2,
          "table": 3, "time": 2, "sealed": 2, "cut": 1, "forget": 1,
          "journal": 0}
 BY_TRANSACTION = {"copy", "move", "exchange"}
