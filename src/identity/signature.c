@@ -8,12 +8,12 @@
  * ledger knows (ledger/signing.c); here are the keys of persons.
  *
  * Stores nothing: what held goes into the ledger entry.  Capture looks keys
- * and persons up as keys.c remembers them, which hears of changes once a
- * statement; verify() reads the keys itself.  No locks but AccessShareLocks; works on a standby.
+ * and persons up as keys.c remembers them, and hears of changes with every
+ * row; verify() reads the keys itself.  No locks but AccessShareLocks; works on a standby.
  *
- * A revocation ends no statement that runs.  So that a statement which began
- * before the revocation could be seen is no false alarm, verify() takes a
- * revoked key for another minute.
+ * An entry says when its statement began, and a revocation is seen only when
+ * it has committed.  So that what was entered between its beginning and its
+ * commit is no false alarm, verify() takes a revoked key for another minute.
  *
  *-------------------------------------------------------------------------
  */
@@ -95,16 +95,16 @@ judge_key(const MedsyncPersonKey *key)
 	return NULL;
 }
 
-/* NULL, or why a key was not valid when a statement began. */
+/* NULL, or why a key was not valid at a time. */
 static const char *
 judge_validity(const MedsyncPersonKey *key, TimestampTz at, int64 grace)
 {
 	if (at < key->valid_from)
-		return "The signer's key was not valid yet when the statement began.";
+		return "The signer's key was not valid yet.";
 	if (at >= key->valid_until)
-		return "The signer's key had expired when the statement began.";
+		return "The signer's key had expired.";
 	if (at - grace >= key->revoked_at)
-		return "The signer's key had been revoked when the statement began.";
+		return "The signer's key had been revoked.";
 	return NULL;
 }
 
@@ -291,6 +291,23 @@ forget_note(Datum arg, Oid relid)
  * For capture
  */
 
+/*
+ * NULL, or why a key cannot sign a row now.  It must have been valid when the
+ * statement began, as the entry says, and must be still: a COPY can go on for
+ * days.
+ */
+static const char *
+judge_now(const MedsyncPersonKey *key, TimestampTz statement)
+{
+	const char *problem = judge_validity(key, statement, 0);
+
+	if (problem == NULL &&
+		!(TIMESTAMP_NOT_FINITE(key->valid_until) &&
+		  TIMESTAMP_NOT_FINITE(key->revoked_at)))
+		problem = judge_validity(key, GetCurrentTimestamp(), 0);
+	return problem;
+}
+
 /* Check the signature of a row that is to be stored; see capture.h. */
 static const char *
 check_row(MedsyncSignedRow *row)
@@ -302,9 +319,11 @@ check_row(MedsyncSignedRow *row)
 
 	if (!signature->complete)
 		return "Its signer or its signature is missing.";
+	/* what others have committed counts from the next row on */
+	AcceptInvalidationMessages();
 	key = medsync_person_key_find(signature->signer);
 	if ((problem = judge_key(key)) != NULL ||
-		(row->now && (problem = judge_validity(key, at, 0)) != NULL) ||
+		(row->now && (problem = judge_now(key, at)) != NULL) ||
 		(problem = judge_signature(key, signature, row->message,
 								   row->message_len)) != NULL)
 		return problem;

@@ -259,6 +259,7 @@ Datum
 medsync_require_signature(PG_FUNCTION_ARGS)
 {
 	List	   *leaves = NIL;
+	List	   *relids;
 	DemandNames names = {0};
 	char	   *table_name;
 	MedsyncTable *table;
@@ -283,9 +284,11 @@ medsync_require_signature(PG_FUNCTION_ARGS)
 	check_table(rel, table, medsync_manifest_load(table->number,
 												  table->manifest_version));
 	table_name = pstrdup(RelationGetRelationName(rel));
+	relids = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
+		find_all_inheritors(PG_GETARG_OID(0), ShareRowExclusiveLock, NULL) :
+		list_make1_oid(PG_GETARG_OID(0));
 	relation_close(rel, NoLock);
-	foreach(cell, find_all_inheritors(PG_GETARG_OID(0),
-									  ShareRowExclusiveLock, NULL))
+	foreach(cell, relids)
 		if (demand_for(lfirst_oid(cell), &names))
 			leaves = lappend_oid(leaves, lfirst_oid(cell));
 	check_rows(leaves, table_name);

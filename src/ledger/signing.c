@@ -30,6 +30,16 @@ typedef struct SignedColumn
 	size_t		len;
 } SignedColumn;
 
+/* A canonical row without its signature */
+typedef struct SignedColumns
+{
+	SignedColumn *columns;
+	int			count;
+	bool		renumbered;		/* the message has other numbers than the row */
+	const uint8 *cut;			/* else: where the row's signature stands */
+	size_t		cut_len;
+} SignedColumns;
+
 /*
  * The number that the root has for a column; 0: it has no such column.  It
  * is nearly always at the same place, "hint".
@@ -77,25 +87,25 @@ read_signature(const SignedColumn *column, MedsyncRowSignature *signature)
 
 /*
  * Split a canonical row into its columns.  Those of the signature are read
- * as well; the signature itself is not among the columns.  Returns how many
- * there are, or -1: the row is malformed, or has a column that a manifest
- * has not.
+ * as well; the signature itself is not among the columns.  False: the row is
+ * malformed, or has a column that a manifest has not.
  */
-static int
+static bool
 split_row(const MedsyncManifest *manifest, const MedsyncManifest *root,
-		  const void *row, size_t len, SignedColumn *columns,
+		  const void *row, size_t len, SignedColumns *split,
 		  MedsyncRowSignature *signature)
 {
 	bool		has_signer = false;
 	bool		has_signature = false;
 	bool		types_hold = true;
 	MedsyncReader reader;
-	int			count = 0;
 	int			place = 0;
 
 	medsync_wire_open(&reader, row, len);
+	split->cut = reader.end;
 	while (MEDSYNC_WIRE_LEFT(&reader) > 0)
 	{
+		const uint8 *start = reader.next;
 		uint64		number = medsync_wire_get_varint(&reader);
 		SignedColumn column;
 
@@ -105,22 +115,26 @@ split_row(const MedsyncManifest *manifest, const MedsyncManifest *root,
 		if (reader.failed || place == manifest->column_count ||
 			(uint64) manifest->columns[place].number != number ||
 			manifest->columns[place].excluded)
-			return -1;
+			return false;
 		column.value = reader.next;
 		if (!medsync_canonical_skip(&reader))
-			return -1;
+			return false;
 		column.len = reader.next - column.value;
 		column.number = root_number(manifest, root, &manifest->columns[place],
 									place);
 		if (column.number == 0)
-			return -1;
+			return false;
+		if (column.number != (int) number)
+			split->renumbered = true;
 		if ((int) number == manifest->signature)
 		{
 			has_signature = true;
 			types_hold &= read_signature(&column, signature);
+			split->cut = start;
+			split->cut_len = reader.next - start;
 		}
 		else
-			columns[count++] = column;
+			split->columns[split->count++] = column;
 		if ((int) number == manifest->signer)
 		{
 			has_signer = true;
@@ -132,15 +146,15 @@ split_row(const MedsyncManifest *manifest, const MedsyncManifest *root,
 		place++;				/* numbers ascend, and none comes twice */
 	}
 	signature->complete = has_signer && has_signature && types_hold;
-	return count;
+	return true;
 }
 
 /*
- * In the order of the root's numbers.  They are in it but for a partition
- * that was made with its columns in another order.
+ * Append columns under the root's numbers, and in their order: a partition
+ * may have been made with its columns in another one.
  */
 static void
-sort_columns(SignedColumn *columns, int count)
+put_renumbered(StringInfo message, SignedColumn *columns, int count)
 {
 	int			i;
 
@@ -153,6 +167,23 @@ sort_columns(SignedColumn *columns, int count)
 			columns[j] = columns[j - 1];
 		columns[j] = column;
 	}
+	for (i = 0; i < count; i++)
+	{
+		medsync_wire_put_varint(message, columns[i].number);
+		medsync_wire_put_bytes(message, columns[i].value,
+							   (int) columns[i].len);
+	}
+}
+
+/* Append a row as it is, but for its signature. */
+static void
+put_row(StringInfo message, const uint8 *row, size_t len,
+		const SignedColumns *split)
+{
+	const uint8 *rest = split->cut + split->cut_len;
+
+	medsync_wire_put_bytes(message, row, (int) (split->cut - row));
+	medsync_wire_put_bytes(message, rest, (int) (row + len - rest));
 }
 
 /*
@@ -166,29 +197,26 @@ medsync_signing_message(StringInfo message, const uint8 *ledger_id,
 						const void *row, size_t len,
 						MedsyncRowSignature *signature)
 {
-	SignedColumn *columns = palloc(sizeof(SignedColumn) *
-								   Max(manifest->column_count, 1));
-	int			count;
-	int			i;
+	SignedColumns split = {0};
+	bool		read;
 
 	memset(signature, 0, sizeof(MedsyncRowSignature));
-	count = split_row(manifest, root, row, len, columns, signature);
-	if (count >= 0)
+	split.columns = palloc(sizeof(SignedColumn) *
+						   Max(manifest->column_count, 1));
+	read = split_row(manifest, root, row, len, &split, signature);
+	if (read)
 	{
-		sort_columns(columns, count);
 		enlargeStringInfo(message, (int) Min(len + 128, PG_INT32_MAX));
 		medsync_wire_put_bytes(message, MESSAGE_NAME,
 							   sizeof(MESSAGE_NAME) - 1);
 		medsync_wire_put_bytes(message, ledger_id, MEDSYNC_ID_SIZE);
 		medsync_wire_put_u32(message, root->table);
 		medsync_wire_put_bytes(message, signature->signer, MEDSYNC_ID_SIZE);
-		for (i = 0; i < count; i++)
-		{
-			medsync_wire_put_varint(message, columns[i].number);
-			medsync_wire_put_bytes(message, columns[i].value,
-								   (int) columns[i].len);
-		}
+		if (split.renumbered)
+			put_renumbered(message, split.columns, split.count);
+		else
+			put_row(message, row, len, &split);
 	}
-	pfree(columns);
-	return count >= 0;
+	pfree(split.columns);
+	return read;
 }

@@ -30,6 +30,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+from signatures import Signatures  # noqa: E402
 from vault import Vault  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -589,7 +590,8 @@ WORKLOADS = [
 EXTRA = {"rates": "sealing and verification of a large table",
          "open": "seal() while one transaction stays open",
          "proofs": "proofs, receipts, signing, export, offline verification",
-         "vault": "the vault's primitives beside pgcrypto and openssl speed"}
+         "vault": "the vault's primitives beside pgcrypto and openssl speed",
+         "signatures": "rows that must be signed, beside openssl speed"}
 
 
 # ---------------------------------------------------------------------------
@@ -611,6 +613,7 @@ class Bench:
         self.latencies = []     # (entries, {what: milliseconds of each call})
         self.signed = {}        # "signed", "unsigned" -> milliseconds of seals
         self.vault = None       # what the vault's primitives take
+        self.signatures = None  # what rows that must be signed take
         self.measured = {}      # name -> figure, for the goals
         self.failures = []
         self.clusters = {}
@@ -1122,6 +1125,24 @@ class Bench:
         finally:
             session.close()
 
+    # -- signed rows ----------------------------------------------------------
+
+    def measure_signatures(self):
+        """In a database of its own, which is gone with the cluster."""
+        cluster = self.cluster("plain")
+        cluster.admin.query("CREATE DATABASE bench_signatures")
+        session = cluster.session("bench_signatures", "postgres")
+        try:
+            self.signatures = Signatures(session, process_cpu,
+                                         self.options.quick)
+            for number in range(self.options.rounds):
+                self.signatures.round()
+                say(f"[signatures] round {number + 1}")
+        except Failure as failure:
+            self.fail("signatures", failure)
+        finally:
+            session.close()
+
     def median(self, workload, variant, key):
         runs = self.results.get((workload, variant))
         if not runs:
@@ -1156,6 +1177,8 @@ class Bench:
             self.report_proofs()
         if self.vault:
             self.vault.report(table_out)
+        if self.signatures:
+            self.signatures.report(table_out)
         if any(v.ours for v in self.variants):
             self.report_goals()
         for line in self.skipped:
@@ -1342,6 +1365,8 @@ class Bench:
                  self.measured.get("proof"), unit=" ms")
         if self.vault:
             self.vault.goals(goal)
+        if self.signatures:
+            self.signatures.goals(goal)
         print("\n## Goals\n")
         table_out(("work", "must", "aim", "measured", ""), rows)
 
@@ -1371,6 +1396,8 @@ class Bench:
             self.prove()
         if self.wants("vault"):
             self.measure_vault()
+        if self.wants("signatures"):
+            self.measure_signatures()
         self.report()
         return 1 if self.failures else 0
 

@@ -174,6 +174,65 @@ $node->safe_psql($db, "SELECT medsync.verify_person(person) FROM signing.held WH
 $node->safe_psql($db, 'SELECT medsync.seal()');
 is_clean($node, $db, 'revoked, expired and suspended since');
 
+# So does a statement that runs
+
+$node->safe_psql($db, "SELECT signing.new_key('stolen', person, 'ed25519') FROM signing.held WHERE who = 'ben'");
+$node->safe_psql($db, "SELECT signing.new_key('ending', person, 'ed25519', now() + interval '1500 ms') FROM signing.held WHERE who = 'ben'");
+foreach my $who ('stolen', 'ending')
+{
+	my $running = $node->background_psql($db, on_error_stop => 0);
+	$running->query_until(qr/started/, <<SQL);
+\\echo started
+DO \$\$ BEGIN
+	PERFORM signing.enter('note', '$who', '{"id": 52, "patient": "p"}');
+	PERFORM pg_sleep(3);
+	PERFORM signing.enter('note', '$who', '{"id": 53, "patient": "p"}');
+END \$\$;
+\\echo ended
+SQL
+	if ($who eq 'stolen')
+	{
+		$node->poll_query_until($db, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+		$node->safe_psql($db, "SELECT medsync.revoke_key(id, 'stolen') FROM signing.held WHERE who = 'stolen'");
+	}
+	$running->query_until(qr/ended/, "SELECT 1;\n");
+	like($running->{stderr}, $who eq 'stolen' ? qr/had been revoked/ : qr/had expired/, "a statement that runs when a key ends: $who");
+	$running->quit;
+}
+is(query($node, $db, 'SELECT count(*) FROM note WHERE id IN (52, 53)'), '0', 'and it leaves nothing');
+
+# A demand that begins, or does not, while sessions remember how the table was
+
+$node->safe_psql($db, 'CREATE TABLE late (LIKE note INCLUDING ALL)');
+$node->safe_psql($db, "SELECT medsync.track('late', subject => 'patient', payload => 'hash')");
+$open = $node->background_psql($db, on_error_stop => 0);
+$open->query_safe('PREPARE enter AS INSERT INTO late (id) VALUES ($1)');
+$open->query_safe('EXECUTE enter(1); DELETE FROM late');
+$open->query_safe(<<'SQL');
+BEGIN;
+SELECT medsync.require_signature('late', 'signer', 'signature');
+ROLLBACK;
+EXECUTE enter(2);
+DELETE FROM late;
+BEGIN;
+SAVEPOINT s;
+SELECT medsync.require_signature('late', 'signer', 'signature');
+ROLLBACK TO s;
+EXECUTE enter(3);
+COMMIT;
+DELETE FROM late;
+SQL
+is($open->{stderr}, '', 'a demand that is rolled back is none');
+$node->safe_psql($db, "SELECT medsync.require_signature('late', 'signer', 'signature')");
+$open->query('EXECUTE enter(4)');
+like($open->{stderr}, $bad, 'a prepared statement of an open session meets the demand');
+$open->quit;
+is( query($node, $db, <<'SQL'), 't|20', 'parallel workers give the same bytes');
+SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET min_parallel_table_scan_size = 0;
+SELECT bool_and(medsync.signing_bytes(r) = medsync.signing_bytes(jsonb_populate_record(NULL::late, to_jsonb(r)))), count(*)
+FROM (SELECT ROW(i, 'p', 'b', '00112233-4455-6677-8899-aabbccddeeff', NULL, NULL)::late AS r FROM generate_series(1, 20) i) x
+SQL
+
 # Partitions: what is signed has the numbers of the root
 
 $node->safe_psql($db, <<'SQL');
