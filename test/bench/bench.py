@@ -30,6 +30,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+from records import Records  # noqa: E402
 from vault import Vault  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -589,6 +590,7 @@ WORKLOADS = [
 EXTRA = {"rates": "sealing and verification of a large table",
          "open": "seal() while one transaction stays open",
          "proofs": "proofs, receipts, signing, export, offline verification",
+         "records": "putting, getting and re-keying records",
          "vault": "the vault's primitives beside pgcrypto and openssl speed"}
 
 
@@ -610,6 +612,7 @@ class Bench:
         self.proof_rates = []   # the same on export and offline verification
         self.latencies = []     # (entries, {what: milliseconds of each call})
         self.signed = {}        # "signed", "unsigned" -> milliseconds of seals
+        self.records = None     # what records take
         self.vault = None       # what the vault's primitives take
         self.measured = {}      # name -> figure, for the goals
         self.failures = []
@@ -1122,6 +1125,25 @@ class Bench:
         finally:
             session.close()
 
+    # -- records --------------------------------------------------------------
+
+    def measure_records(self):
+        """In a database of its own, which is gone with the cluster."""
+        cluster = self.cluster("plain")
+        cluster.admin.query("CREATE DATABASE bench_records")
+        session = cluster.session("bench_records", "postgres")
+        try:
+            self.records = Records(session, process_cpu,
+                                   cluster.insert_position,
+                                   self.options.quick)
+            for number in range(self.options.rounds):
+                self.records.round()
+                say(f"[records] round {number + 1}")
+        except (Failure, RuntimeError) as failure:
+            self.fail("records", failure)
+        finally:
+            session.close()
+
     def median(self, workload, variant, key):
         runs = self.results.get((workload, variant))
         if not runs:
@@ -1156,6 +1178,8 @@ class Bench:
             self.report_proofs()
         if self.vault:
             self.vault.report(table_out)
+        if self.records:
+            self.records.report(table_out)
         if any(v.ours for v in self.variants):
             self.report_goals()
         for line in self.skipped:
@@ -1371,6 +1395,8 @@ class Bench:
             self.prove()
         if self.wants("vault"):
             self.measure_vault()
+        if self.wants("records"):
+            self.measure_records()
         self.report()
         return 1 if self.failures else 0
 
