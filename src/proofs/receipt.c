@@ -433,7 +433,7 @@ open_key(Receipt *receipt)
 				 errmsg("the key that signed entry " INT64_FORMAT " is not sealed before it",
 						receipt->own.index),
 				 errdetail("The receipt of a signed row shows the entry of its signer's key."),
-				 errhint("Run medsync.verify() to see whether the ledger was changed.")));
+				 errhint("Call medsync.seal(); if that does not help, medsync.verify() tells what was changed.")));
 	open_entry(receipt, &receipt->key, index);
 	if (receipt->key.has_row)
 		open_manifest_of(receipt, &receipt->key);

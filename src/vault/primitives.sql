@@ -4,7 +4,8 @@
 
 /*
  * For everybody: who has no key can do nothing with them.  Those that draw
- * random numbers are volatile.
+ * random numbers are volatile.  Those that give a secret are stable, since an
+ * immutable one is evaluated into plans and may stand in an index.
  */
 CREATE FUNCTION medsync.generate_key()
 	RETURNS pg_catalog.bytea
@@ -28,7 +29,7 @@ CREATE FUNCTION medsync.decrypt(
 	key pg_catalog.bytea,
 	aad pg_catalog.bytea DEFAULT '')
 	RETURNS pg_catalog.bytea
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	LANGUAGE C STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'medsync_decrypt';
 COMMENT ON FUNCTION medsync.decrypt(pg_catalog.bytea, pg_catalog.bytea, pg_catalog.bytea) IS
 	'Open what encrypt() made, with the same key and aad';
@@ -44,7 +45,7 @@ COMMENT ON FUNCTION medsync.generate_key_pair(pg_catalog.text) IS
 
 CREATE FUNCTION medsync.public_key(private_key pg_catalog.bytea)
 	RETURNS pg_catalog.bytea
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	LANGUAGE C STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'medsync_public_key';
 COMMENT ON FUNCTION medsync.public_key(pg_catalog.bytea) IS
 	'The public key that belongs to a private one';
@@ -64,7 +65,7 @@ CREATE FUNCTION medsync.rsa_decrypt(
 	private_key pg_catalog.bytea,
 	label pg_catalog.bytea DEFAULT '')
 	RETURNS pg_catalog.bytea
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	LANGUAGE C STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'medsync_rsa_decrypt';
 COMMENT ON FUNCTION medsync.rsa_decrypt(pg_catalog.bytea, pg_catalog.bytea, pg_catalog.bytea) IS
 	'Open what rsa_encrypt() made, with the same label';
@@ -82,7 +83,7 @@ CREATE FUNCTION medsync.unwrap_key(
 	wrapped pg_catalog.bytea,
 	private_key pg_catalog.bytea)
 	RETURNS pg_catalog.bytea
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+	LANGUAGE C STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'medsync_unwrap_key';
 COMMENT ON FUNCTION medsync.unwrap_key(pg_catalog.bytea, pg_catalog.bytea) IS
 	'Open what wrap_key() made';

@@ -90,6 +90,30 @@ is_word_char(char c)
 		(c >= '0' && c <= '9') || c == '_' || c == '$' || IS_HIGHBIT_SET(c);
 }
 
+/* Step over a comment with those inside it; to the end if it has none. */
+static const char *
+skip_comment(const char *c)
+{
+	int			depth = 0;
+
+	do
+	{
+		if (c[0] == '/' && c[1] == '*')
+		{
+			depth++;
+			c += 2;
+		}
+		else if (c[0] == '*' && c[1] == '/')
+		{
+			depth--;
+			c += 2;
+		}
+		else if (*c != '\0')
+			c++;
+	} while (depth > 0 && *c != '\0');
+	return c;
+}
+
 /* Step over white space and comments. */
 static const char *
 skip_blank(const char *c)
@@ -101,11 +125,7 @@ skip_blank(const char *c)
 		else if (c[0] == '-' && c[1] == '-')
 			c += strcspn(c, "\r\n");
 		else if (c[0] == '/' && c[1] == '*')
-		{
-			const char *end = strstr(c + 2, "*/");
-
-			c = end != NULL ? end + 2 : c + strlen(c);
-		}
+			c = skip_comment(c);
 		else
 			return c;
 	}

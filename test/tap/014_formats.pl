@@ -15,6 +15,7 @@ use lib "$FindBin::RealBin/lib";
 
 use IPC::Run;
 use MedsyncTest;
+use MIME::Base64;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -79,7 +80,7 @@ sub glob_count
 
 # What stands in the page
 
-agrees('test vectors of the page', qr/^18 vectors recomputed/, 'vectors', $page);
+agrees('test vectors of the page', qr/^20 vectors recomputed/, 'vectors', $page);
 {
 	local $ENV{MEDSYNC_OWN_AES} = 1;
 	agrees('test vectors, with AES in Python', qr/own AES/, 'vectors', $page);
@@ -144,6 +145,16 @@ sub vector
 	return $value;
 }
 
+# A receipt of the page, put together again.
+sub receipt_of
+{
+	my ($name) = @_;
+	my @hash = vector($name, 'proof') =~ /([0-9a-f]{64})/g;
+
+	return join("\n", 'c2sp.org/tlog-proof@v1', 'extra ' . vector($name, 'extra'), 'index ' . vector($name, 'index'),
+		(map { encode_base64(pack('H*', $_), '') } @hash), '', vector($name, 'note'));
+}
+
 # Restored where transaction ids meet: the sealer's own is, in that ledger, that
 # of its last sealer, or of the first of the two transactions left over.
 my ($sealer) = sort { $b <=> $a } map { /^_block\t(?:[^\t]*\t){7}(\d+)/ ? $1 : () } @lines;
@@ -182,6 +193,20 @@ SQL
 	like(query($keeper, 'meeting', 'SELECT medsync.receipt(6)'), qr/^extra \Q${\ vector('receipt', 'extra')}\E$/m,
 		"ids meet that of $name: a receipt is the page's");
 	is(query($keeper, 'meeting', "SELECT count(*) FROM medsync.history('lab') WHERE operation = 'update'"), '1', "ids meet that of $name: nothing twice");
+}
+
+# Signed rows: what the page says the server says too
+is(query($keeper, 'meeting', "SELECT medsync.check_signature('\\x" . vector('signed row', 'message') . "', '\\x"
+		. vector('signed row', "signature, $_") . "', '\\x" . vector('signed row', "public key, $_") . "')"),
+	't', "the page's signature: $_") foreach qw(ed25519 p-256 rsa-2048);
+{
+	my $name = 'receipt of a signed row';
+	my ($text, $key) = (receipt_of($name), vector($name, 'verifier key'));
+
+	like(query($keeper, 'meeting', "SELECT verdict, detail::jsonb->>'author' FROM medsync.verify_receipt(\$r\$$text\$r\$, '$key')") =~ tr/-//dr,
+		qr/^valid\|${\ vector($name, 'author') }$/, "the page's receipt of a signed row");
+	append_to_file("$dir/signed.tlog-proof", $text);
+	agrees("the page's receipt as a file", qr/signed by ${\ vector($name, 'author') } with/, 'receipt', "$dir/signed.tlog-proof", $key);
 }
 
 # Then as a restore mostly is

@@ -292,15 +292,18 @@ sub pour
 	run($node, $db, @first, map { "DO \$\$ BEGIN PERFORM $_; END \$\$;" } @$mistakes);
 
 	# written in other ways
-	run($node, $db, @first, map { "$_;" }
+	$told = run($node, $db, @first, map { "$_;" }
 		  "SELECT MEDSYNC.ENCRYPT($p, $k), 1/0", "SELECT \"medsync\".\"encrypt\"($p, $k), 1/0",
-		"SELECT medsync . encrypt /* /* */ \n -- (\n ($p, $k), 1/0", "SELECT U&\"m\\0065dsync\".U&\"\\0065ncrypt\"($p, $k), 1/0",
+		"SELECT medsync . encrypt /* a /* b */ ( */ \n -- (\n ($p, $k), 1/0", "SELECT medsync.encrypt/**/($p, $k), 1/0", "SELECT U&\"m\\0065dsync\".U&\"\\0065ncrypt\"($p, $k), 1/0",
 		"SET search_path = medsync, public; SELECT encrypt($p, $k), 1/0; SELECT \"decrypt\" ($k, $k), 1/0",
-		"SELECT seal('$plain', $k), 1/0", "SELECT seal_and_fail('$plain', $k, 'cast')", "SELECT seal_and_fail('$plain', $k, 'check')",
+		"SELECT seal('$plain', $k), 1 / (random() * 0)::int", "SELECT seal_and_fail('$plain', $k, 'cast')", "SELECT seal_and_fail('$plain', $k, 'check')",
 		"SELECT seal_and_fail('$plain', $k, 'else')", "SELECT seal_and_fail('$plain', '$plain', 'else')",
 		"SELECT medsync.encrypt('$plain'::int, $k)", "SELECT medsync.encrypt(\"$plain\", $k)", "SELECT medsync.encrypt($plain, $k)",
-		"SELECT medsync.encrypt('$plain, $k)", "SELECT medsync.encrypt('$plain'::bytea, '$plain'::uuid::text::bytea)",
+		"SELECT medsync.encrypt('$plain'::bytea, '$plain'::uuid::text::bytea)",
 		"SELECT medsync.encrypt('$plain', $k, '$plain'::json::text::bytea)", "SELECT medsync.encrypt('$plain', $k), '$plain'::timestamptz");
+	cmp_ok(scalar(() = $told =~ /ERROR:/g), '>', 15, "$who: other ways: errors as wanted");
+	# psql would wait for the end of the literal
+	$node->psql($db, join('', @first), extra_params => [ map { ('-c', $_) } "SELECT medsync.encrypt('$plain", "SELECT medsync.encrypt(\$x\$$plain", "SELECT medsync.encrypt('x', \"$plain", "SELECT medsync.encrypt('$plain' /* " ]);
 	# bind parameters
 	foreach my $mode (qw(simple extended prepared))
 	{

@@ -146,7 +146,13 @@ GRANT ALL ON note TO PUBLIC;
 SELECT medsync.track('note');
 CREATE ROLE app LOGIN;
 CREATE ROLE other LOGIN;
+-- the library is not loaded before this runs
+CREATE FUNCTION who() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000 AS
+	$$BEGIN RETURN coalesce(medsync.actor()::text, 'nobody'); END$$;
 SQL
+
+# Everything that may run in a parallel worker does so after this.
+my $in_worker = 'SET ' . one("SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')") . ' = on;';
 
 foreach my $name (sort keys %key)
 {
@@ -381,9 +387,11 @@ sub stays_nobody
 	my $stderr;
 
 	is($actor, 'nobody', "$name: nobody acts");
-	# the same where a parallel worker loads the library first
-	($actor) = actor_after("$sql SET force_parallel_mode = on;");
+	($actor) = actor_after("$sql $in_worker");
 	is($actor, 'nobody', "$name: nobody acts in a worker");
+	# and where only the worker loads the library
+	$node->psql($db, "$sql $in_worker SELECT who();", stdout => \$actor, stderr => \$stderr, on_error_stop => 0);
+	is($actor =~ s/.*\n//sr, 'nobody', "$name: nobody acts in a worker that loads the library");
 	($actor, $stderr) = actor_after("LOAD 'medsync'; $sql");
 	is($actor, 'nobody', "$name: nobody acts where the library was loaded before");
 	like($stderr, qr/parameter "medsync.actor" cannot be set/, "$name: and that is said");
@@ -428,10 +436,10 @@ foreach my $preloaded (0, 1)
 		{
 			$node->safe_psql('postgres', $set);
 		}
-		foreach my $parallel ('off', 'on')
+		foreach my $parallel ('', $in_worker)
 		{
-			my ($actor, $stderr) = actor_after("SET force_parallel_mode = $parallel;", $node, $db, connstr => $node->connstr($db) . ' user=app');
-			is($actor, 'nobody', "$how, ALTER $object, workers $parallel: nobody acts");
+			my ($actor, $stderr) = actor_after($parallel, $node, $db, connstr => $node->connstr($db) . ' user=app');
+			is($actor, 'nobody', "$how, ALTER $object, '$parallel': nobody acts");
 		}
 		$node->safe_psql('postgres', "ALTER $object RESET medsync.actor");
 	}
@@ -444,10 +452,10 @@ foreach my $preloaded (0, 1)
 	{
 		$node->restart;
 	}
-	foreach my $parallel ('off', 'on')
+	foreach my $parallel ('', $in_worker)
 	{
-		my ($actor) = actor_after("SET force_parallel_mode = $parallel;");
-		is($actor, 'nobody', "$how, postgresql.conf, workers $parallel: nobody acts");
+		my ($actor) = actor_after($parallel);
+		is($actor, 'nobody', "$how, postgresql.conf, '$parallel': nobody acts");
 	}
 	$node->adjust_conf('postgresql.conf', 'medsync.actor', undef);
 	$node->restart;
@@ -461,7 +469,6 @@ $node->safe_psql($db, <<'SQL');
 CREATE TABLE large AS SELECT i FROM generate_series(1, 50000) i;
 ALTER TABLE large SET (parallel_workers = 3);
 ANALYZE large;
-CREATE FUNCTION who() RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000 AS 'BEGIN RETURN medsync.actor(); END';
 SQL
 is( query($node, $db, sign_in('Ana') . <<'SQL') =~ s/^\s+//r, "t\n50000|1|$ana", 'every worker knows who acts');
 SET max_parallel_workers_per_gather = 3; SET parallel_setup_cost = 0; SET parallel_leader_participation = off;

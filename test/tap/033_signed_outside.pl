@@ -447,6 +447,13 @@ attack('the key had been revoked', past => [ 'bytes', entry('medsync.person_key'
 	live => unrecorded('medsync.person_key', "UPDATE medsync.person_key SET revoked_at = '$before11' WHERE id = '$key_of{gone}'"),
 	found => [ found(11) ], receipt => [ 'rx', '{"id": 11}' ], verdict => 'valid');
 
+# a key that never came
+rewrite('drop', $key_entry[0]);
+unlink map { signer_file($node, $_) } '.last', '.lock';
+sql('SELECT medsync.seal()');
+refused($node, $db, "SELECT medsync.receipt('rx', '{\"id\": 12}')", '55000', 'no receipt without the entry of the key',
+	like => qr/the key that signed entry \d+ is not sealed before it/);
+
 # and in the tables alone
 rewrite();
 sql('INSERT INTO medsync._checkpoint TABLE testing.kept_checkpoint');
@@ -502,10 +509,17 @@ my ($members) = $manifest[$demanding] =~ /("signer":\d+,"signature":\d+,)/;
 my ($later) = grep { $_ > $demanding && $manifest[$_] =~ /"name":"rx"/ } 0 .. $#manifest;
 
 breaks('the export as it is', undef);
+# The entry of rx 10: both roles are "postgres", the detail comes last.
+my ($e10) = sql('SELECT max(entry_index) FROM medsync.history(\'rx\', \'{"id": 10}\')');
+my $held = length sql("SELECT held FROM medsync.signatures('rx', '{\"id\": 10}')") =~ s/(?<=[,:]) //gr;
 my $altered = qr/^error\|entry_altered\|(?:public\.rx)?\|\|\d+\|\d+$/;
 breaks('a version that does not demand it any more', [$altered], 'manifest', "M$later", $members, '');
 breaks('manifests that never demanded it', [ $altered, $altered ], map { ('manifest', "M$_", $members, '') } $demanding, $later);
 breaks('a signature without what signs it', [$altered], 'manifest', "M$demanding", '"signature":5,', '');
+
+breaks('a signature and nothing that held', [$altered], 'set', "E$e10", 103, '000042c0', 'shorten', "E$e10", 2 + $held);
+breaks('something that held, and no signature', [qr/^error\|bad_signature\|public\.rx\|\|\d+\|\d+$/],
+	'set', "E$e10", 103, '000102c0', 'splice', "E$e10", 127 + 16 + 32, 48, '');
 
 # ------------------------------------------------------------------
 # A longer ledger, where look-ups lead to the key
@@ -523,6 +537,28 @@ SQL
 is(receipt_is("a row of a longer ledger: $_", 'valid', receipt('rx', "{\"id\": $_}"))->{author}, $person{'dr. ed25519'}, 'its author')
   foreach 10, 15;
 sees_nothing('a longer ledger: mode live', @{ $before{live} });
+
+# Partitions of partitions, as deep as a receipt goes and one deeper
+sql(<<'SQL');
+CREATE TABLE deep (id int PRIMARY KEY, signer uuid, signature bytea) PARTITION BY RANGE (id);
+DO $$
+BEGIN
+	FOR i IN 1 .. 16 LOOP
+		EXECUTE format('CREATE TABLE deep%s PARTITION OF deep%s FOR VALUES FROM (0) TO (%s) PARTITION BY RANGE (id)',
+			i, nullif(i - 1, 0), 100 - i);
+	END LOOP;
+END $$;
+CREATE TABLE deep_leaf PARTITION OF deep16 FOR VALUES FROM (0) TO (10);
+CREATE TABLE deep15_leaf PARTITION OF deep15 FOR VALUES FROM (84) TO (85);
+SELECT medsync.track('deep');
+SELECT medsync.require_signature('deep', 'signer', 'signature');
+INSERT INTO deep SELECT (testing.signed(ROW(i, NULL, NULL)::deep, 'other')).* FROM unnest('{5,84}'::int[]) i;
+SELECT medsync.seal();
+SQL
+is(receipt_is('sixteen partitioned tables', 'valid', receipt('deep', '{"id": 84}'))->{author}, $person{other}, 'its author');
+refused($node, $db, q(SELECT medsync.receipt('deep', '{"id": 5}')), '54000', 'one more',
+	like => qr/signed row is too deep in partitions/);
+sees_nothing('deep partitions: mode live', @{ $before{live} });
 
 $node->stop;
 done_testing();

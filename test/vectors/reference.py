@@ -1839,6 +1839,13 @@ def vector_era(v):
             "detail of its entry": u32(v.number("era number")) + u64(place[0]) + u32(place[1]) + u32(place[2])}
 
 
+def vector_challenge(v):
+    key = derive(v.hex("secret S"), "challenge")
+    text = f"medsync-challenge-v1:{v['era id']}:{v['person']}:{v['nonce']}:{v['expiry']}".encode()
+    return {"K_challenge": key, "challenge": f"{text.decode()}:{mac(key, text).hex()}",
+            "digest": hashlib.sha256(v.hex("nonce")).digest()[:16]}
+
+
 def vector_block(v):
     b = Block()
     b.height, b.first, b.count = v.number("height"), v.number("first_index"), v.number("entry_count")
@@ -1920,7 +1927,8 @@ VECTORS = {
     "derived keys": vector_derived_keys, "master key": vector_master_key, "key-encryption key": vector_kek_wrap,
     "subject key": vector_subject_wrap, "duplicate subject key": vector_subject_wrap,
     "commitment": vector_commitment, "image": vector_image, "large image": vector_chunk,
-    "packed row": vector_packed_row, "tree": vector_tree, "era": vector_era, "block": vector_block,
+    "packed row": vector_packed_row, "tree": vector_tree, "era": vector_era, "challenge": vector_challenge,
+    "block": vector_block,
     "order": vector_order, "postings": vector_postings, "manifest": vector_manifest,
     "signer key": vector_signer_key, "checkpoint": vector_checkpoint, "receipt": vector_receipt,
     "signed row": vector_signed_row, "receipt of a signed row": vector_receipt}

@@ -21,6 +21,7 @@
 #include "mb/pg_wchar.h"
 
 #include "ledger/manifest_text.h"
+#include "proofs/key_row.h"
 #include "rules.h"
 #include "sort.h"
 
@@ -265,6 +266,20 @@ check_announced(MedsyncRules *rules, const MedsyncEntry *entry)
 	return NULL;
 }
 
+/* What held of the signer goes with a signature that is made now. */
+static const char *
+check_detail(const MedsyncEntry *entry)
+{
+	bool		has_detail = (entry->fields & MEDSYNC_HAS_DETAIL) != 0;
+
+	if ((entry->fields & MEDSYNC_HAS_SIGNATURE) == 0)
+		return NULL;			/* see medsync_rules_lacks_signature() */
+	if (has_detail == medsync_key_row_must_be_valid(entry))
+		return NULL;
+	return has_detail ? "it has a field too many: what held of its signer" :
+		"a field is missing: what held of its signer";
+}
+
 /* An entry is of a table: does its manifest fit? */
 static const char *
 check_table(MedsyncRules *rules, int64 index, const MedsyncEntry *entry,
@@ -288,7 +303,7 @@ check_table(MedsyncRules *rules, int64 index, const MedsyncEntry *entry,
 	if (manifest->signer == 0 &&
 		(entry->fields & (MEDSYNC_HAS_SIGNATURE | MEDSYNC_HAS_DETAIL)) != 0)
 		return "it has a field too many: its table demands no signature";
-	return NULL;
+	return check_detail(entry);
 }
 
 /* Has an entry no signature, although its table demands one? */
