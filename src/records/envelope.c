@@ -197,7 +197,7 @@ medsync_data_key_unwrap(MedsyncRecordCall *call,
 	if (key == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid private key"),
+				 errmsg("private key is malformed or not of an offered kind"),
 				 errhint("A private key is PKCS#8 in DER, of an algorithm that medsync offers."),
 				 hide_statement()));
 	set_aad(call, version);

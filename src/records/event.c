@@ -227,7 +227,8 @@ record_apart(MedsyncRecordEvent event, const uint8 *record, int32 version,
 
 	if (!medsync_apart(MEDSYNC_APART_RECORD_EVENT, &what, sizeof(what)))
 		ereport(LOG,
-				(errmsg("an event of records could not be recorded: %s",
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("an event of records could not be recorded: %s",
 						event_names[event]),
 				 errdetail("Record %s, person %s, role \"%s\": %s.",
 						   record ? medsync_id_text(record) : "none",

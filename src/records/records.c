@@ -278,7 +278,8 @@ try_chunk_work(ChunkWork *work)
 	if (message == NULL)
 		return work->reason;
 	ereport(LOG,
-			(errmsg("record %s could not be read: %s",
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("record %s could not be read: %s",
 					medsync_id_text(work->call->id), message),
 			 hide_statement()));
 	return MEDSYNC_REASON_UNREADABLE;
@@ -403,6 +404,7 @@ make_version(const MedsyncRecordCall *call,
 	if (previous == NULL)
 		add_holder(version, call->actor, version->created_at, call->actor);
 	else
+	{
 		foreach(cell, previous->holders)
 		{
 			MedsyncHolder *holder = lfirst(cell);
@@ -410,6 +412,7 @@ make_version(const MedsyncRecordCall *call,
 			add_holder(version, holder->person, holder->granted_at,
 					   holder->granted_by);
 		}
+	}
 	return version;
 }
 

@@ -30,6 +30,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+from records import Records  # noqa: E402
 from signatures import Signatures  # noqa: E402
 from vault import Vault  # noqa: E402
 
@@ -590,6 +591,7 @@ WORKLOADS = [
 EXTRA = {"rates": "sealing and verification of a large table",
          "open": "seal() while one transaction stays open",
          "proofs": "proofs, receipts, signing, export, offline verification",
+         "records": "putting, getting and re-keying records",
          "vault": "the vault's primitives beside pgcrypto and openssl speed",
          "signatures": "rows that must be signed, beside openssl speed"}
 
@@ -612,6 +614,7 @@ class Bench:
         self.proof_rates = []   # the same on export and offline verification
         self.latencies = []     # (entries, {what: milliseconds of each call})
         self.signed = {}        # "signed", "unsigned" -> milliseconds of seals
+        self.records = None     # what records take
         self.vault = None       # what the vault's primitives take
         self.signatures = None  # what rows that must be signed take
         self.measured = {}      # name -> figure, for the goals
@@ -1143,6 +1146,25 @@ class Bench:
         finally:
             session.close()
 
+    # -- records --------------------------------------------------------------
+
+    def measure_records(self):
+        """In a database of its own, which is gone with the cluster."""
+        cluster = self.cluster("plain")
+        cluster.admin.query("CREATE DATABASE bench_records")
+        session = cluster.session("bench_records", "postgres")
+        try:
+            self.records = Records(session, process_cpu,
+                                   cluster.insert_position,
+                                   self.options.quick)
+            for number in range(self.options.rounds):
+                self.records.round()
+                say(f"[records] round {number + 1}")
+        except (Failure, RuntimeError) as failure:
+            self.fail("records", failure)
+        finally:
+            session.close()
+
     def median(self, workload, variant, key):
         runs = self.results.get((workload, variant))
         if not runs:
@@ -1179,6 +1201,8 @@ class Bench:
             self.vault.report(table_out)
         if self.signatures:
             self.signatures.report(table_out)
+        if self.records:
+            self.records.report(table_out)
         if any(v.ours for v in self.variants):
             self.report_goals()
         for line in self.skipped:
@@ -1398,6 +1422,8 @@ class Bench:
             self.measure_vault()
         if self.wants("signatures"):
             self.measure_signatures()
+        if self.wants("records"):
+            self.measure_records()
         self.report()
         return 1 if self.failures else 0
 
