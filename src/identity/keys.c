@@ -14,7 +14,7 @@
  * What they find is remembered for the session.  A statement trigger on the
  * tables invalidates them in the relation cache, and with that everything
  * that any session remembers; a session hears of it at the beginning of its
- * next statement at the latest.  Nothing is locked but the tables, shared,
+ * next statement or transaction at the latest.  Nothing is locked but the tables, shared,
  * for reading.  Everything that reads works on a standby.
  *
  *-------------------------------------------------------------------------
@@ -29,12 +29,15 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+
+#include "compat.h"
 
 #include "common/catalog.h"
 #include "identity/identity_internal.h"
@@ -117,21 +120,35 @@ medsync_keys_init(void)
 
 /*
  * Which generation of people and keys is current.  Messages of other sessions
- * are read once a statement: an open transaction that holds all its locks
- * already would not read any.
+ * are read once a statement, since an open transaction that holds all its
+ * locks already would not read any, and once a transaction, since one CALL
+ * can run many.
  */
 uint64
 medsync_identity_generation(void)
 {
 	static TimestampTz heard_in = 0;
+	static LocalTransactionId heard_in_lxid = InvalidLocalTransactionId;
 	TimestampTz statement = GetCurrentStatementStartTimestamp();
 
-	if (statement != heard_in)
+	if (statement != heard_in || MEDSYNC_LOCAL_XID != heard_in_lxid)
 	{
 		AcceptInvalidationMessages();
 		heard_in = statement;
+		heard_in_lxid = MEDSYNC_LOCAL_XID;
 	}
 	return generation;
+}
+
+/*
+ * The time at which people and keys are judged: when the statement began, or
+ * the transaction, if that was later.
+ */
+TimestampTz
+medsync_identity_now(void)
+{
+	return Max(GetCurrentStatementStartTimestamp(),
+			   GetCurrentTransactionStartTimestamp());
 }
 
 /* Make room for what is to be remembered, if that is outdated or too much. */
@@ -388,7 +405,7 @@ medsync_person_key_valid(const MedsyncPersonKey *key, TimestampTz at)
 const MedsyncPersonKey *
 medsync_person_wrapping_key(const uint8 *person)
 {
-	TimestampTz now = GetCurrentStatementStartTimestamp();
+	TimestampTz now = medsync_identity_now();
 	MedsyncPersonKey newest = {.valid_from = DT_NOBEGIN};
 	bool		found = false;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -530,6 +547,7 @@ medsync_add_key(PG_FUNCTION_ARGS)
 Datum
 medsync_revoke_key(PG_FUNCTION_ARGS)
 {
+	medsync_revocation_begins();
 	medsync_people_revoke(fcinfo, "person_key", "key");
 	PG_RETURN_VOID();
 }
@@ -550,7 +568,7 @@ medsync_verify_signature(PG_FUNCTION_ARGS)
 				 errmsg("key does not exist")));
 	person = medsync_person_find(key->person);
 	PG_RETURN_BOOL(person != NULL && person->active &&
-				   medsync_person_key_valid(key, GetCurrentStatementStartTimestamp()) &&
+				   medsync_person_key_valid(key, medsync_identity_now()) &&
 				   medsync_signature_verify(key->key,
 											VARDATA_ANY(message),
 											VARSIZE_ANY_EXHDR(message),

@@ -194,6 +194,13 @@ check_table(Relation rel, const MedsyncTable *table,
 				 errmsg("cannot demand signatures for partition \"%s\" alone",
 						name),
 				 errhint("Name the partitioned table it belongs to.")));
+	if (!manifest->partitioned &&
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot demand signatures for table \"%s\", from which others inherit",
+						name),
+				 errdetail("Rows of the others would be seen with it, and need not be signed.")));
 	if (manifest->signer != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
