@@ -368,9 +368,11 @@ like(one("BEGIN; SET session_replication_role = replica; ALTER EVENT TRIGGER med
 	$set->('+3601');
 	is($session->query_safe('EXECUTE who'), '', 'a key that has expired meanwhile');
 	refuses(sign_in('Soon'), 'and signs in no more');
+	$session->quit;
 
 	# who revokes must commit soon
 	$set->('+0');
+	$session = $node->background_psql($db, on_error_stop => 0);
 	add_key("Late$_", $eva, 'ed25519') foreach 1 .. 3;
 	my $revoked = sub { return one("SELECT count(*) FROM medsync.person_key WHERE id = '$key{$_[0]}[1]' AND revoked_at IS NOT NULL"); };
 	my $revoke = sub { return "SELECT medsync.revoke_key('$key{$_[0]}[1]', 'late');"; };
