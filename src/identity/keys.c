@@ -204,12 +204,14 @@ typedef struct LookUp
 } LookUp;
 
 static void
-look_up(LookUp *look, const char *table, const char *index, ScanKey key)
+look_up(LookUp *look, const char *table, const char *index, int nkeys,
+		ScanKey key)
 {
 	look->heap = medsync_open(table, AccessShareLock);
 	look->snapshot =
 		RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(look->heap)));
-	medsync_scan_begin(&look->scan, look->heap, index, look->snapshot, 1, key);
+	medsync_scan_begin(&look->scan, look->heap, index, look->snapshot, nkeys,
+					   key);
 }
 
 static void
@@ -312,7 +314,7 @@ find_person(const char *index, ScanKey scan_key)
 	LookUp		look;
 	HeapTuple	tuple;
 
-	look_up(&look, "person", index, scan_key);
+	look_up(&look, "person", index, 1, scan_key);
 	person_relid = RelationGetRelid(look.heap);
 	tuple = medsync_scan_next(&look.scan);
 	if (tuple != NULL)
@@ -371,7 +373,7 @@ medsync_person_key_find(const uint8 *id)
 	if (result != NULL)
 		return result;
 	uuid_scan_key(&scan_key, id);
-	look_up(&look, "person_key", "person_key_pkey", &scan_key);
+	look_up(&look, "person_key", "person_key_pkey", 1, &scan_key);
 	person_key_relid = RelationGetRelid(look.heap);
 	tuple = medsync_scan_next(&look.scan);
 	if (tuple != NULL)
@@ -417,7 +419,7 @@ medsync_person_wrapping_key(const uint8 *person)
 	HeapTuple	tuple;
 
 	uuid_scan_key(&scan_key, person);
-	look_up(&look, "person_key", "person_key_person_idx", &scan_key);
+	look_up(&look, "person_key", "person_key_person_idx", 1, &scan_key);
 	while ((tuple = medsync_scan_next(&look.scan)) != NULL)
 	{
 		MedsyncPersonKey key;
@@ -438,30 +440,32 @@ medsync_person_wrapping_key(const uint8 *person)
 	return found ? medsync_person_key_find(newest.id) : NULL;
 }
 
-/* Every key, by id, as a snapshot has them.  Rows that make no sense are not there. */
+/*
+ * Every key there is now, by id.  Rows that make no sense are not there.  An
+ * older snapshot would not do: capture takes keys that were committed since,
+ * as in a transaction that keeps its snapshot, and no key ever goes.
+ */
 HTAB *
-medsync_person_keys_load(Snapshot snapshot, MemoryContext context)
+medsync_person_keys_load(MemoryContext context)
 {
 	HASHCTL		ctl = {.keysize = MEDSYNC_ID_SIZE,.entrysize = sizeof(MedsyncPersonKey),.hcxt = context};
 	HTAB	   *result = hash_create("medsync keys", 64, &ctl,
 									 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
-	Relation	heap = medsync_open("person_key", AccessShareLock);
-	MedsyncScan scan;
+	LookUp		look;
 	HeapTuple	tuple;
 
-	medsync_scan_begin(&scan, heap, NULL, snapshot, 0, NULL);
-	scan.own_changes = true;
-	while ((tuple = medsync_scan_next(&scan)) != NULL)
+	look_up(&look, "person_key", NULL, 0, NULL);
+	look.scan.own_changes = true;
+	while ((tuple = medsync_scan_next(&look.scan)) != NULL)
 	{
 		MedsyncPersonKey key;
 
-		if (key_from_tuple(tuple, RelationGetDescr(heap), &key))
+		if (key_from_tuple(tuple, RelationGetDescr(look.heap), &key))
 			*(MedsyncPersonKey *) hash_search(result, key.id, HASH_ENTER,
 											  NULL) = key;
 	}
-	medsync_scan_end(&scan);
-	table_close(heap, AccessShareLock);
+	end_look_up(&look);
 	MemoryContextSwitchTo(oldcontext);
 	return result;
 }

@@ -9,7 +9,8 @@
  *
  * Stores nothing: what held goes into the ledger entry.  Capture looks keys
  * and persons up as keys.c remembers them, and hears of changes with every
- * row; verify() reads the keys itself.  No locks but AccessShareLocks; works on a standby.
+ * row; verify() reads the keys itself.  No locks but AccessShareLocks; works
+ * on a standby.
  *
  * An entry says when its statement began, and a revocation is seen only when
  * it has committed.  So that what was entered between its beginning and its
@@ -394,8 +395,7 @@ verify_row(Verifier *verifier, const MedsyncVerifiedRow *row)
 	const char *problem = NULL;
 
 	if (verifier->signers == NULL)
-		verifier->signers = medsync_person_keys_load(verifier->snapshot,
-													 verifier->context);
+		verifier->signers = medsync_person_keys_load(verifier->context);
 	if (row->entry != NULL)
 		problem = medsync_signature_judge_entry(verifier->signers, row->entry);
 	if (problem == NULL && row->signature != NULL)

@@ -226,6 +226,18 @@ like($loop->{stderr}, qr/had been revoked/, 'a revocation counts in the next tra
 $loop->quit;
 is(query($node, $db, 'SELECT count(*) FROM note WHERE id IN (54, 55)'), '1', 'what was committed before stays');
 
+# A key that is newer than the snapshot
+
+my $old = $node->background_psql($db, on_error_stop => 0);
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+$node->safe_psql($db, "SELECT signing.new_key('newer', person, 'ed25519') FROM signing.held WHERE who = 'ben'");
+my $newer = query($node, $db, "SELECT signing.sign('note', 'newer', '{\"id\": 58, \"patient\": \"p\"}')");
+$old->query_safe("SELECT signing.put('note', '$newer')");
+is($old->query_safe("SELECT verdict, detail FROM medsync.verify() WHERE severity = 'error'"), '', 'a key that is newer than the snapshot is no false alarm');
+is($old->query_safe("SELECT valid FROM medsync.signatures('note', '{\"id\": 58}')"), 't', 'and signatures() knows it');
+$old->query_safe('COMMIT');
+$old->quit;
+
 # What is signed while a revocation is under way is no false alarm
 
 $node->safe_psql($db, "SELECT signing.new_key('meanwhile', person, 'ed25519') FROM signing.held WHERE who = 'ben'");
