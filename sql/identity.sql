@@ -61,6 +61,7 @@ SELECT attempt('SELECT medsync.register_person(''patient'', repeat(''x'', 1025))
 SELECT attempt('SELECT medsync.register_person(''patient'', ''x'', NULL, '''')');
 SELECT attempt('SELECT medsync.register_person(''patient'', ''x'', NULL, repeat(''x'', 1025))');
 SELECT attempt('SELECT medsync.register_person(''patient'', ''x'', ''regress_medsync_ana'')');
+SELECT attempt('SELECT medsync.register_person(''nurse'', ''x'', NULL, (SELECT subject FROM medsync.person LIMIT 1))');
 SELECT attempt('SELECT medsync.register_person(''patient'', ''x'', ''regress_medsync_nobody'')');
 SELECT attempt('SELECT medsync.register_person(''patient'', ''x'', ''-'')');
 SELECT attempt('SELECT medsync.register_person(''patient'', ''x'', 4000000000::regrole)');

@@ -15,6 +15,7 @@ CREATE TABLE medsync.person (
 	specialties pg_catalog.text[] NOT NULL,
 	CONSTRAINT person_pkey PRIMARY KEY (id),
 	CONSTRAINT person_role_key UNIQUE (role),
+	CONSTRAINT person_subject_key UNIQUE (subject),
 	CONSTRAINT person_kind_check CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY[
 		'patient', 'practitioner', 'nurse', 'pharmacist', 'insurer',
 		'researcher', 'admin', 'auditor', 'device'])),

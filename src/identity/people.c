@@ -259,10 +259,15 @@ medsync_register_person(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2))
 		binds[3].value = PointerGetDatum(role_argument(PG_GETARG_OID(2)));
 	binds[4] = medsync_bind(TEXTOID, PointerGetDatum(subject));
-	medsync_people_execute("INSERT INTO medsync.person"
-						   " (id, kind, name, role, subject, status, specialties)"
-						   " VALUES ($1, $2, $3, $4, $5, 'registered', '{}')",
-						   5, binds);
+	if (medsync_people_execute("INSERT INTO medsync.person"
+							   " (id, kind, name, role, subject, status, specialties)"
+							   " VALUES ($1, $2, $3, $4, $5, 'registered', '{}')"
+							   " ON CONFLICT (subject) DO NOTHING",
+							   5, binds) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("subject is that of another person"),
+				 errhint("Who has it can open what is kept for it: one person a subject.")));
 	PG_RETURN_UUID_P(id);
 }
 
