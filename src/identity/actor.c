@@ -136,6 +136,7 @@ medsync_actor_sign_in(const uint8 *person, const uint8 *key, bool transaction)
 Datum
 medsync_sign_out(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfParallelMode("medsync.sign_out()");
 	set_actor("", GUC_ACTION_SET);
 	PG_RETURN_VOID();
 }

@@ -388,14 +388,42 @@ medsync_signature_judge_row(HTAB *keys, const MedsyncRowSignature *signature,
 		judge_signature(key, signature, message, message_len);
 }
 
+static void
+load_signers(void *arg)
+{
+	Verifier   *verifier = arg;
+
+	verifier->signers = medsync_person_keys_load(verifier->context);
+}
+
+/* Read the keys, once; where that fails, it is what is found. */
+static void
+find_signers(Verifier *verifier)
+{
+	FindingPlace place = NO_PLACE;
+	char	   *message;
+
+	if (verifier->signers != NULL || verifier->signers_unreadable)
+		return;
+	message = medsync_verify_try(load_signers, verifier);
+	if (message == NULL)
+		return;
+	verifier->signers_unreadable = true;
+	place.relation = "medsync.person_key";
+	medsync_verify_report(verifier, "error", "altered", place, NULL, NULL,
+						  psprintf("No signature was checked, since the keys of people could not be read: %s",
+								   message));
+}
+
 /* Check the signature of a row again; see verify.h. */
 static const char *
 verify_row(Verifier *verifier, const MedsyncVerifiedRow *row)
 {
 	const char *problem = NULL;
 
-	if (verifier->signers == NULL)
-		verifier->signers = medsync_person_keys_load(verifier->context);
+	find_signers(verifier);
+	if (verifier->signers_unreadable)
+		return NULL;
 	if (row->entry != NULL)
 		problem = medsync_signature_judge_entry(verifier->signers, row->entry);
 	if (problem == NULL && row->signature != NULL)

@@ -15,6 +15,10 @@
  * restored, and let go after untrack().  They refuse superusers too; what is
  * done while they are disabled, verify finds.
  *
+ * Tables of schema medsync that later rooms keep may not be altered at all,
+ * but for what does not touch columns, triggers and names: those rooms read
+ * and write by column number.
+ *
  * Nothing is stored but manifests.  Locks: none beyond the command's own,
  * and the registration lock for a new partition.  The notes live in memory
  * until the command ends; after an error the next transaction drops them.
@@ -62,6 +66,8 @@ typedef struct GuardedTable
 	Oid			schema;
 	MedsyncTable *table;
 	bool		truncate_guard; /* its truncate trigger stood */
+	bool		own;			/* a table that a later room keeps */
+	bool		notify;			/* and the trigger that the script put there */
 	TupleDesc	desc;
 } GuardedTable;
 
@@ -172,6 +178,10 @@ guarded_tables(void)
 		guarded->schema = get_rel_namespace(relid);
 		guarded->table = table;
 		guarded->truncate_guard = medsync_truncate_stands(relid);
+		guarded->own = medsync_track_is_own(table->schema_name,
+											table->table_name);
+		guarded->notify = guarded->own &&
+			medsync_notify_stands(relid, table->table_name);
 		guarded->desc = desc;
 		result = lappend(result, guarded);
 	}
@@ -369,12 +379,80 @@ check_rename(List *tables, const RenameStmt *stmt)
 				 errhint("Call medsync.untrack() for each table of view medsync.tracked first.")));
 }
 
+/* May ALTER TABLE do this to a table that a later room keeps? */
+static bool
+leaves_shape(AlterTableType subtype)
+{
+	switch (subtype)
+	{
+		case AT_SetStatistics:
+		case AT_SetOptions:
+		case AT_ResetOptions:
+		case AT_SetStorage:
+		case AT_SetCompression:
+		case AT_SetRelOptions:
+		case AT_ResetRelOptions:
+		case AT_ReplaceRelOptions:
+		case AT_SetTableSpace:
+		case AT_ClusterOn:
+		case AT_DropCluster:
+		case AT_ReplicaIdentity:
+		case AT_ChangeOwner:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* The table that a command would alter, rename, or put something on. */
+static RangeVar *
+altered_table(Node *command)
+{
+	ListCell   *cell;
+
+	switch (nodeTag(command))
+	{
+		case T_AlterTableStmt:
+			foreach(cell, ((AlterTableStmt *) command)->cmds)
+				if (!leaves_shape(lfirst_node(AlterTableCmd, cell)->subtype))
+					return ((AlterTableStmt *) command)->relation;
+			return NULL;
+		case T_RenameStmt:
+			return ((RenameStmt *) command)->relation;
+		case T_AlterObjectSchemaStmt:
+			return ((AlterObjectSchemaStmt *) command)->relation;
+		case T_CreateTrigStmt:
+			return ((CreateTrigStmt *) command)->relation;
+		case T_RuleStmt:
+			return ((RuleStmt *) command)->relation;
+		default:
+			return NULL;
+	}
+}
+
+/* Refuse to alter a table that a later room keeps. */
+static void
+check_own_tables(List *tables, Node *command)
+{
+	RangeVar   *name = altered_table(command);
+	GuardedTable *guarded;
+
+	if (name == NULL)
+		return;
+	guarded = find_guarded(tables, RangeVarGetRelid(name, NoLock, true));
+	if (guarded != NULL && guarded->own)
+		refuse(guarded->table->table_name,
+			   "It is one of medsync's own tables: its columns, constraints, triggers and names must stay as they are.",
+			   UNTRACK_HINT);
+}
+
 /* What must be refused before it happens. */
 static void
 check_command(List *tables, Node *command)
 {
 	if (tables == NIL)
 		return;
+	check_own_tables(tables, command);
 	if (IsA(command, AlterEnumStmt) &&
 		((AlterEnumStmt *) command)->oldVal != NULL)
 	{
@@ -431,6 +509,7 @@ command_matters(Node *command)
 		case T_RenameStmt:
 		case T_AlterObjectSchemaStmt:
 		case T_CreateTrigStmt:
+		case T_RuleStmt:
 		case T_CreateStmt:
 		case T_CreateForeignTableStmt:
 		case T_CreateSchemaStmt:
@@ -451,7 +530,8 @@ medsync_guard_start(PG_FUNCTION_ARGS)
 	MemoryContext oldcontext;
 	GuardNotes *notes;
 
-	if (registering || !command_matters(data->parsetree) ||
+	if (registering || medsync_track_restoring() ||
+		!command_matters(data->parsetree) ||
 		!OidIsValid(medsync_relation_oid("_table")))
 		PG_RETURN_NULL();
 	if (notes_context == NULL)
@@ -583,7 +663,10 @@ check_table(const GuardedTable *before)
 		return;					/* dropped: guard_drop has said what it thinks */
 	if (!medsync_capture_stands(RelationGetRelid(rel)) ||
 		(before->truncate_guard &&
-		 !medsync_truncate_stands(RelationGetRelid(rel))))
+		 !medsync_truncate_stands(RelationGetRelid(rel))) ||
+		(before->notify &&
+		 !medsync_notify_stands(RelationGetRelid(rel),
+								before->table->table_name)))
 		refuse(before->table->table_name,
 			   "Its medsync triggers must stay as they are.", UNTRACK_HINT);
 	/* another session may have altered it while we waited for the lock */
@@ -646,7 +729,8 @@ Datum
 medsync_guard_end(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = event_data(fcinfo);
-	GuardNotes *notes = registering ? NULL : pop_notes(data->parsetree);
+	GuardNotes *notes = registering || medsync_track_restoring() ? NULL :
+	pop_notes(data->parsetree);
 	ListCell   *cell;
 
 	if (notes == NULL)

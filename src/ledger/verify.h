@@ -93,6 +93,7 @@ typedef struct Verifier
 	TimestampTz oldest_unsealed;
 	void	   *later;			/* a later room's, see below */
 	void	   *signers;		/* of the room that knows the keys of persons */
+	bool		signers_unreadable;
 } Verifier;
 
 /*

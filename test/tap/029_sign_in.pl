@@ -513,15 +513,22 @@ SQL
 # Suspension and revocation reach the next statement of everybody
 # ------------------------------------------------------------------
 
+# By hand people can be changed while they are not tracked; the next call of a
+# function has them tracked again.
 my %event = (
-	'suspended'    => [ "SELECT medsync.suspend_person('$ana', 'test')", "SELECT medsync.verify_person('$ana')" ],
-	'by hand'      => [ "UPDATE medsync.person SET status = 'suspended' WHERE id = '$ana'", "UPDATE medsync.person SET status = 'active' WHERE id = '$ana'" ],
-	'revoked'      => [ "SELECT medsync.revoke_key('$key{Ana}[1]', 'test')", "UPDATE medsync.person_key SET revoked_at = NULL, revocation_reason = NULL WHERE id = '$key{Ana}[1]'" ]);
+	'suspended'    => [ '', "SELECT medsync.suspend_person('$ana', 'test')", "SELECT medsync.verify_person('$ana')" ],
+	'by hand'      => [ "SELECT medsync.untrack('medsync.person')", "UPDATE medsync.person SET status = 'suspended' WHERE id = '$ana'",
+		"UPDATE medsync.person SET status = 'active' WHERE id = '$ana'; SELECT medsync.verify_person('$ana')" ],
+	'revoked'      => [ '', "SELECT medsync.revoke_key('$key{Ana}[1]', 'test')",
+		"SELECT medsync.untrack('medsync.person_key'); UPDATE medsync.person_key SET revoked_at = NULL, revocation_reason = NULL WHERE id = '$key{Ana}[1]';"
+		. " SELECT medsync.add_key('$ana', 'ed25519', (medsync.generate_key_pair('ed25519')).public_key)" ]);
 my @session = map { $node->background_psql($db) } 0 .. 2;
 
 foreach my $event (sort keys %event)
 {
-	my ($do, $undo) = @{ $event{$event} };
+	my ($prepare, $do, $undo) = @{ $event{$event} };
+
+	$node->safe_psql($db, $prepare) if $prepare;
 
 	# one idle session, one in an open transaction with everything prepared and
 	# locked, one that is a statement old
@@ -550,14 +557,15 @@ foreach my $event (sort keys %event)
 $_->quit foreach @session;
 
 # one statement can run many transactions
+add_key('Anas', $ana, 'ed25519');
 foreach my $end ([ 'suspended', "SELECT medsync.suspend_person('$ana', 'loop')", "SELECT medsync.verify_person('$ana')" ],
-	[ 'revoked', "SELECT medsync.revoke_key('$key{Ana}[1]', 'loop')", "UPDATE medsync.person_key SET revoked_at = NULL, revocation_reason = NULL WHERE id = '$key{Ana}[1]'" ])
+	[ 'revoked', "SELECT medsync.revoke_key('$key{Anas}[1]', 'loop')", 'SELECT 1' ])
 {
 	my ($how, $sql, $back) = @$end;
 	my $session = $node->background_psql($db, on_error_stop => 0);
 
 	$node->safe_psql($db, 'CREATE TABLE acted (n int GENERATED ALWAYS AS IDENTITY, who uuid)');
-	$session->query_safe(sign_in('Ana'));
+	$session->query_safe(sign_in('Anas'));
 	$session->query_until(qr/started/, <<'SQL');
 \echo started
 DO $$ BEGIN
