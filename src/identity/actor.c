@@ -20,7 +20,6 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
-#include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -219,7 +218,7 @@ find_answer(uint64 generation, TimestampTz now)
 bool
 medsync_actor(uint8 *person)
 {
-	TimestampTz now = GetCurrentStatementStartTimestamp();
+	TimestampTz now = medsync_identity_now();
 	uint64		generation = medsync_identity_generation();
 
 	if (!answer.valid || answer.generation != generation ||

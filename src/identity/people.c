@@ -73,6 +73,7 @@ medsync_identity_init(void)
 	medsync_keys_init();
 	medsync_actor_init();
 	medsync_sign_in_init();
+	medsync_revocation_init();
 	medsync_signature_init();
 }
 

@@ -413,19 +413,23 @@ medsync_verify_signed_row(Verifier *verifier, const MedsyncManifest *manifest,
 
 /* An entry with a new row version, of a table that demands signatures. */
 static void
-check_signed_entry(Verifier *verifier, const MedsyncManifest *manifest,
+check_signed_entry(Verifier *verifier, const VerifiedTable *table,
 				   const MedsyncEntry *entry, bool has_row)
 {
+	FindingPlace place;
 	const char *problem;
 
 	if ((entry->fields & MEDSYNC_HAS_NEW) == 0)
 		return;
-	problem = medsync_verify_signed_row(verifier, manifest, entry,
+	problem = medsync_verify_signed_row(verifier, table->manifest, entry,
 										has_row ? &verifier->image : NULL);
-	if (problem != NULL)
-		medsync_verify_report(verifier, "error", "bad_signature",
-							  entry_place(verifier, entry), NULL, NULL,
-							  problem);
+	if (problem == NULL)
+		return;
+	place = entry_place(verifier, entry);
+	if (has_row)
+		place.row_key = medsync_verify_image_key(verifier, table, entry);
+	medsync_verify_report(verifier, "error", "bad_signature", place, NULL,
+						  NULL, problem);
 }
 
 
@@ -510,7 +514,7 @@ check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 		bool		has_row = check_key_and_image(verifier, item);
 
 		if (table->manifest != NULL && table->manifest->signer != 0)
-			check_signed_entry(verifier, table->manifest, entry, has_row);
+			check_signed_entry(verifier, table, entry, has_row);
 	}
 	balance_entry(verifier, item);
 }

@@ -178,6 +178,7 @@ typedef struct Rendering
 	const Datum *values;
 	const bool *isnull;
 	const MedsyncBalanceItem *item;
+	const MedsyncEntry *entry;	/* whose image is in the verifier */
 	Jsonb	   *row_key;
 } Rendering;
 
@@ -199,6 +200,53 @@ render_live_key(void *arg)
 
 	rendering->row_key = key_to_jsonb(rendering->plan, rendering->desc,
 									  rendering->values, rendering->isnull);
+}
+
+/* Render the key of the row in the verifier's image. */
+static void
+render_image_key(void *arg)
+{
+	Rendering  *rendering = arg;
+	const StringInfoData *image = &rendering->verifier->image;
+	MedsyncManifest *manifest =
+	medsync_manifest_load(rendering->entry->table, rendering->entry->manifest);
+	MedsyncRowReader *reader;
+	Datum	   *values;
+	bool	   *isnull;
+
+	if (manifest == NULL)
+		return;
+	reader = medsync_row_reader_create(manifest, rendering->table->manifest,
+									   NULL);
+	values = palloc(sizeof(Datum) * Max(reader->desc->natts, 1));
+	isnull = palloc(sizeof(bool) * Max(reader->desc->natts, 1));
+	if (medsync_row_decode(reader, image->data, image->len, values, isnull))
+		rendering->row_key = medsync_row_key_to_jsonb(reader, values, isnull);
+}
+
+/*
+ * The key of the row that an entry made, whose image is in the verifier; NULL
+ * if it cannot be told.
+ */
+Jsonb *
+medsync_verify_image_key(Verifier *verifier, const VerifiedTable *table,
+						 const MedsyncEntry *entry)
+{
+	Rendering	rendering = {.verifier = verifier,.table = table,.entry = entry};
+	Oid			relid = table->has_row ?
+		medsync_table_relid(&table->row) : InvalidOid;
+	Relation	rel = OidIsValid(relid) ?
+		try_relation_open(relid, AccessShareLock) : NULL;
+	MedsyncIdentity caller;
+	Jsonb	   *row_key;
+
+	if (rel == NULL)
+		return NULL;
+	medsync_act_as_table_owner(rel, &caller);
+	row_key = render_safely(render_image_key, &rendering);
+	medsync_act_as_caller(&caller);
+	relation_close(rel, AccessShareLock);
+	return row_key;
 }
 
 /*
@@ -624,10 +672,6 @@ render_missing(void *arg, const MedsyncWalkEntry *item)
 	Rendering  *missing = arg;
 	Verifier   *verifier = missing->verifier;
 	const MedsyncSubjectKey *subject;
-	MedsyncManifest *manifest;
-	MedsyncRowReader *reader;
-	Datum	   *values;
-	bool	   *isnull;
 	int64		chunks = 0;
 
 	if ((item->entry->fields & (MEDSYNC_HAS_IMAGE | MEDSYNC_HAS_LARGE_IMAGE)) == 0 ||
@@ -636,16 +680,8 @@ render_missing(void *arg, const MedsyncWalkEntry *item)
 		!medsync_image_open(item->header, item->entry, subject,
 							verifier->snapshot, &verifier->image, &chunks))
 		return;
-	manifest = medsync_manifest_load(item->entry->table,
-									 item->entry->manifest);
-	if (manifest == NULL)
-		return;
-	reader = medsync_row_reader_create(manifest, missing->table->manifest, NULL);
-	values = palloc(sizeof(Datum) * Max(reader->desc->natts, 1));
-	isnull = palloc(sizeof(bool) * Max(reader->desc->natts, 1));
-	if (medsync_row_decode(reader, verifier->image.data, verifier->image.len,
-						   values, isnull))
-		missing->row_key = medsync_row_key_to_jsonb(reader, values, isnull);
+	missing->entry = item->entry;
+	render_image_key(missing);
 }
 
 static void
