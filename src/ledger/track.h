@@ -18,6 +18,7 @@
 extern void medsync_track_allow(const char *table);
 extern bool medsync_track_is_own(const char *schema_name,
 								 const char *table_name);
+extern bool medsync_track_own_stands(const char *table);
 extern void medsync_track_own(const char *table, const char *subject);
 
 extern Relation medsync_track_open(Oid relid, LOCKMODE lockmode,
