@@ -23,7 +23,7 @@ IDENTITY = src/identity/people.o src/identity/keys.o src/identity/actor.o \
 	src/identity/sign_in.o src/identity/notice.o src/identity/signature.o \
 	src/identity/signed_table.o src/identity/revocation.o
 RECORDS = src/records/store.o src/records/envelope.o src/records/access.o \
-	src/records/event.o src/records/records.o src/records/verify_records.o
+	src/records/event.o src/records/pending.o src/records/records.o src/records/verify_records.o
 
 MODULE_big = medsync
 OBJS = src/medsync.o $(COMMON) $(VAULT) $(LEDGER) $(PROOFS) $(IDENTITY) $(RECORDS)

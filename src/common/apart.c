@@ -20,14 +20,21 @@
  * worker in a way that the deadlock detector does not see.  A caller must
  * therefore not hold a lock that the work needs: no lock on the tables that
  * it writes but RowExclusiveLock or weaker, no row that it updates or refers
- * to, no unique key that it inserts.  Should it happen all the same (the
- * caller made the tables' triggers in this very transaction), the worker
- * gives up after LOCK_TIMEOUT, and the answer is false.
+ * to, no unique key that it inserts.  Should it happen all the same, the
+ * worker gives up after LOCK_TIMEOUT, and the answer is false.  Nothing is
+ * tried in the transaction that makes the extension, which the worker would
+ * not see.
  *
- * The wait can be cancelled: the work is done all the same.  A worker that
- * fails says so in the server log.  One small dynamic shared memory segment,
- * gone with the call, carries back whether the work was committed.  Nothing
- * is started on a standby and in parallel workers.
+ * The answer comes when the worker has ended, so that false means that no
+ * part of the work is under way any more.  That takes some milliseconds; a
+ * worker that takes WAIT_LIMIT, or GRACE when the caller is cancelled, is
+ * terminated.  Until then the cancel waits.  False is also the answer where a
+ * worker committed and was killed before it said so: work that must not be
+ * done twice carries an id by which that is seen.
+ *
+ * A worker that fails says so in the server log.  One small dynamic shared
+ * memory segment, gone with the call, carries back whether the work was
+ * committed.  Nothing is started on a standby and in parallel workers.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,15 +49,20 @@
 #include "postmaster/bgworker.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "common/apart.h"
 #include "common/catalog.h"
 
 #define APART_KINDS			8	/* numbers of MedsyncApart are below this */
-#define LOCK_TIMEOUT		"5s"
+#define LOCK_TIMEOUT		"2s"
+#define WAIT_LIMIT			10000	/* milliseconds, for a worker to end */
+#define GRACE				1000	/* the same, once we are cancelled */
+#define LOOK_EVERY			100
 
 /* What the worker is told; goes into bgw_extra */
 typedef struct ApartCall
@@ -117,6 +129,35 @@ cannot(const char *detail, const char *hint)
 	return false;
 }
 
+/*
+ * Wait until a worker has ended.  We do not go before, whoever asks: what the
+ * worker does would go on behind the caller's back.
+ */
+static void
+wait_for_end(BackgroundWorkerHandle *handle)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	bool		told = false;
+	pid_t		pid;
+
+	while (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
+	{
+		bool		cancelled = QueryCancelPending || ProcDiePending;
+
+		if (!told &&
+			TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
+									   cancelled ? GRACE : WAIT_LIMIT))
+		{
+			TerminateBackgroundWorker(handle);
+			told = true;
+		}
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOOK_EVERY, WAIT_EVENT_BGWORKER_SHUTDOWN);
+		ResetLatch(MyLatch);
+	}
+}
+
 /* Start the worker, and wait until it has ended. */
 static bool
 start_and_wait(const ApartCall *call, dsm_handle segment)
@@ -128,14 +169,14 @@ start_and_wait(const ApartCall *call, dsm_handle segment)
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 		return cannot("No background worker slot is free.",
 					  "You may need to increase \"max_worker_processes\".");
-	(void) WaitForBackgroundWorkerShutdown(handle);
+	wait_for_end(handle);
 	pfree(handle);
 	return true;
 }
 
 /*
  * Have work of a kind done in a transaction of its own, and wait until that
- * has committed.  False: it was not, or nobody knows.
+ * has ended.  False: it was not seen to commit.
  */
 bool
 medsync_apart(MedsyncApart kind, const void *payload, size_t len)
@@ -151,22 +192,30 @@ medsync_apart(MedsyncApart kind, const void *payload, size_t len)
 		return cannot("The server is in recovery.", NULL);
 	if (IsInParallelMode())
 		return cannot("A parallel operation is under way.", NULL);
+	if (medsync_extension_is_new())
+		return false;
 
 	call.kind = kind;
 	call.database = MyDatabaseId;
 	call.session_role = GetSessionUserId();
 	call.role = GetOuterUserId();
 	call.len = (int32) len;
-	memcpy(call.payload, payload, len);
+	if (len > 0)
+		memcpy(call.payload, payload, len);
 
+	HOLD_INTERRUPTS();
 	segment = dsm_create(sizeof(ApartAnswer), DSM_CREATE_NULL_IF_MAXSEGMENTS);
 	if (segment == NULL)
-		return cannot("No dynamic shared memory segment is free.", NULL);
-	answer = dsm_segment_address(segment);
-	pg_atomic_init_u32(&answer->committed, 0);
-	done = start_and_wait(&call, dsm_segment_handle(segment)) &&
-		pg_atomic_read_u32(&answer->committed) != 0;
-	dsm_detach(segment);
+		done = cannot("No dynamic shared memory segment is free.", NULL);
+	else
+	{
+		answer = dsm_segment_address(segment);
+		pg_atomic_init_u32(&answer->committed, 0);
+		done = start_and_wait(&call, dsm_segment_handle(segment)) &&
+			pg_atomic_read_u32(&answer->committed) != 0;
+		dsm_detach(segment);
+	}
+	RESUME_INTERRUPTS();
 	return done;
 }
 

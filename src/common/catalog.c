@@ -67,6 +67,21 @@ medsync_function_oid(const char *name)
 						   ObjectIdGetDatum(schema));
 }
 
+/* Was the extension made, or its schema changed, by our own transaction? */
+bool
+medsync_extension_is_new(void)
+{
+	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID,
+										ObjectIdGetDatum(medsync_schema_oid(false)));
+	bool		is_new;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	is_new = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	ReleaseSysCache(tuple);
+	return is_new;
+}
+
 /*---- The columns that our tables must have ----*/
 
 #define MAX_SHAPE_LISTS			8

@@ -61,6 +61,7 @@ extern void medsync_catalog_init(void);	/* callbacks; from _PG_init */
 extern Oid	medsync_schema_oid(bool missing_ok);
 extern Oid	medsync_relation_oid(const char *name);
 extern Oid	medsync_function_oid(const char *name);
+extern bool medsync_extension_is_new(void);
 extern Relation medsync_open(const char *name, LOCKMODE lockmode);
 
 extern void medsync_shapes_register(const MedsyncShape *shapes);

@@ -141,6 +141,17 @@ medsync_ledger_unlock(MedsyncLock what)
 	(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
+/* Does our own transaction have it? */
+bool
+medsync_ledger_lock_held(MedsyncLock what)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
+					   medsync_relation_oid("_ledger"), what);
+	return LockHeldByMe(&tag, ExclusiveLock);
+}
+
 /* Read the ledger's row as it stands now; false when there is none. */
 bool
 medsync_ledger_read(uint8 *id, TimestampTz *created_at)

@@ -37,6 +37,7 @@ extern void medsync_ledger_init(void);
 extern void medsync_ledger_lock(MedsyncLock what);
 extern bool medsync_ledger_try_lock(MedsyncLock what);
 extern void medsync_ledger_unlock(MedsyncLock what);
+extern bool medsync_ledger_lock_held(MedsyncLock what);
 extern bool medsync_ledger_read(uint8 *id, TimestampTz *created_at);
 extern void medsync_ledger_create(void);
 extern const uint8 *medsync_ledger_id(void);

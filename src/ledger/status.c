@@ -41,9 +41,10 @@
 #include "ledger/walk.h"
 #include "ledger/worker.h"
 #include "vault/key_file.h"
+#include "vault/quiet.h"
 #include "vault/vault.h"
 
-
+#define MAX_LATER_PARTS		4
 #define VERIFY_ADVICE "Run medsync.verify() to see what was changed."
 
 /* Where the rows go, and what several of them need */
@@ -80,14 +81,18 @@ int			medsync_stale_after = 24 * 60 * 60;
 
 /*---- Local variables ----*/
 
-static void (*later_part) (MedsyncStatusReport *report) = NULL;
+/* What later rooms add */
+static void (*later_parts[MAX_LATER_PARTS]) (MedsyncStatusReport *report);
+static int	later_part_count = 0;
 
 PG_FUNCTION_INFO_V1(medsync_status);
 
 void
 medsync_status_register(void (*part) (MedsyncStatusReport *report))
 {
-	later_part = part;
+	if (later_part_count == MAX_LATER_PARTS)
+		elog(ERROR, "too many parts of the status");
+	later_parts[later_part_count++] = part;
 }
 
 void
@@ -405,6 +410,22 @@ report_sealer(Report *report)
 				 "One starts within a minute; if not, see the server's log and max_worker_processes.");
 }
 
+/*
+ * What is known only once the library is loaded: settings, and the hook that
+ * keeps secrets out of the log.
+ */
+static void
+report_library(Report *report)
+{
+	if (medsync_quiet_from_start())
+		medsync_status_add(report, "library", "preloaded", MEDSYNC_STATUS_OK,
+						   NULL);
+	else
+		medsync_status_add(report, "library", "loaded by a statement",
+						   MEDSYNC_STATUS_NOTICE,
+						   "Preload medsync (shared_preload_libraries, or session_preload_libraries for the database): a statement with secrets that fails before the library is loaded is logged.");
+}
+
 static void
 report_master_key(Report *report)
 {
@@ -498,6 +519,7 @@ Datum
 medsync_status(PG_FUNCTION_ARGS)
 {
 	Report		report = {0};
+	int			i;
 
 	InitMaterializedSRF(fcinfo, 0);
 	report.result = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -508,10 +530,11 @@ medsync_status(PG_FUNCTION_ARGS)
 	report_tracked(&report);
 	report_era(&report);
 	report_sealer(&report);
+	report_library(&report);
 	report_master_key(&report);
 	report_old_master_keys(&report);
 	report_guards(&report);
-	if (later_part != NULL)
-		later_part(&report);
+	for (i = 0; i < later_part_count; i++)
+		later_parts[i] (&report);
 	return (Datum) 0;
 }

@@ -15,7 +15,7 @@
 
 typedef struct MedsyncStatusReport MedsyncStatusReport;
 
-/* A later room's items come last */
+/* Later rooms' items come last */
 extern void medsync_status_register(void (*part) (MedsyncStatusReport *report));
 extern void medsync_status_add(MedsyncStatusReport *report, const char *item,
 							   const char *value, const char *state,

@@ -717,6 +717,18 @@ restore_triggers(Oid relid, const MedsyncTable *table)
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 }
 
+/* Is a table which a room announced tracked, and do its triggers stand? */
+bool
+medsync_track_own_stands(const char *table)
+{
+	Relation	rel = medsync_open(table, AccessShareLock);
+	bool		stands = medsync_table_of(rel) != NULL &&
+		triggers_stand(RelationGetRelid(rel));
+
+	table_close(rel, AccessShareLock);
+	return stands;
+}
+
 /*
  * See to it that a table which a room announced is tracked, with this column
  * as its subject, before that room writes to it for a caller of its own.

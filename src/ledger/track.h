@@ -23,6 +23,7 @@ extern void medsync_track_allow(const char *table, const char *notify);
 extern const char *medsync_track_own_name(int number);
 extern bool medsync_track_is_own(const char *schema_name,
 								 const char *table_name);
+extern bool medsync_track_own_stands(const char *table);
 extern void medsync_track_own(const char *table, const char *subject);
 extern bool medsync_track_restoring(void);
 extern bool medsync_notify_stands(Oid relid, const char *table);

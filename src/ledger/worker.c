@@ -113,6 +113,7 @@ typedef struct SealerState
 static bool preloaded = false;
 static List *watches = NIL;		/* of Watch; in TopMemoryContext */
 static int64 complained_at = 0;
+static void (*later_turn) (void) = NULL;
 
 /*---- GUC variables ----*/
 
@@ -194,6 +195,12 @@ register_launcher(void)
 	strlcpy(worker.bgw_name, "medsync launcher", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, MEDSYNC_WORKER_TYPE, BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
+}
+
+void
+medsync_worker_on_turn(void (*turn) (void))
+{
+	later_turn = turn;
 }
 
 /* Was the library loaded by shared_preload_libraries? */
@@ -631,6 +638,20 @@ publish_once(SealerState *state)
 	CommitTransactionCommand();
 }
 
+/* A later room's turn, in a transaction of its own. */
+static void
+turn_once(SealerState *state)
+{
+	if (later_turn == NULL || !state->whole)
+		return;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (lock_extension(state))
+		later_turn();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
 /* Log an error and go on, after a while. */
 static void
 recover(SealerState *state)
@@ -667,6 +688,8 @@ try_to_seal(SealerState *state, char *database)
 		needed = seal_once(state);
 		if (needed && state->unpublished)
 			publish_once(state);
+		if (needed)
+			turn_once(state);
 		state->retry = 0;
 	}
 	PG_CATCH();

@@ -17,6 +17,12 @@
 /* ... and while the ledger is not all there; see worker.c about restores */
 #define MEDSYNC_SEALER_WAITS	"medsync: waiting for a trigger of a tracked table"
 
+/*
+ * What a later room looks after: called by the sealer at each turn, in a
+ * transaction of its own, which must not write.
+ */
+extern void medsync_worker_on_turn(void (*turn) (void));
+
 extern bool medsync_worker_preloaded(void);
 extern bool medsync_worker_wanted(const char *database);
 

@@ -37,6 +37,7 @@
 
 #define RECORD_NAME			"medsync record v1"
 #define STATEMENT_NAME		"medsync record statement v1\n"
+#define HEAD_NAME			"medsync record state v1\n"
 #define SIGNER_USE			"record signer"
 
 /*---- A call's secrets ----*/
@@ -346,6 +347,61 @@ medsync_statement_sign(const MedsyncRecord *record,
 	put_statement(&buf, medsync_ledger_id(), record, version);
 	medsync_vault_root_key(SIGNER_USE, seed);
 	medsync_ed25519_sign(seed, buf.data, (size_t) buf.len, version->signature);
+	medsync_cleanse(seed, sizeof(seed));
+	pfree(buf.data);
+}
+
+/*
+ * What the vault signs of a record's newest state: which versions there are,
+ * by their signatures.  An older one among them, or one less, shows.
+ */
+static void
+put_head(StringInfo buf, const uint8 *ledger_id, const MedsyncRecord *record,
+		 const MedsyncRecordHead *head, const uint8 *digest)
+{
+	appendStringInfoString(buf, HEAD_NAME);
+	medsync_wire_put_bytes(buf, ledger_id, MEDSYNC_ID_SIZE);
+	medsync_wire_put_bytes(buf, record->id, MEDSYNC_ID_SIZE);
+	medsync_wire_put_u32(buf, (uint32) head->version);
+	medsync_wire_put_u64(buf, (uint64) head->revision);
+	medsync_wire_put_bytes(buf, digest, MEDSYNC_HASH_SIZE);
+}
+
+/* Is the record, as the snapshot sees it, in the state that the vault signed last? */
+bool
+medsync_head_holds(const uint8 *ledger_id, const uint8 *public_key,
+				   const MedsyncRecord *record, const MedsyncRecordHead *head,
+				   Snapshot snapshot)
+{
+	uint8		digest[MEDSYNC_HASH_SIZE];
+	StringInfoData buf;
+	bool		holds;
+
+	if (head == NULL || !head->intact ||
+		medsync_versions_digest(record, snapshot, digest) != head->version)
+		return false;
+	initStringInfo(&buf);
+	put_head(&buf, ledger_id, record, head, digest);
+	holds = medsync_ed25519_verify(public_key, buf.data, (size_t) buf.len,
+								   head->signature);
+	pfree(buf.data);
+	return holds;
+}
+
+/* Sign the state that a snapshot sees: fills in newest version and signature. */
+void
+medsync_head_sign(const MedsyncRecord *record, MedsyncRecordHead *head,
+				  Snapshot snapshot)
+{
+	uint8		digest[MEDSYNC_HASH_SIZE];
+	uint8		seed[MEDSYNC_KEY_SIZE];
+	StringInfoData buf;
+
+	head->version = medsync_versions_digest(record, snapshot, digest);
+	initStringInfo(&buf);
+	put_head(&buf, medsync_ledger_id(), record, head, digest);
+	medsync_vault_root_key(SIGNER_USE, seed);
+	medsync_ed25519_sign(seed, buf.data, (size_t) buf.len, head->signature);
 	medsync_cleanse(seed, sizeof(seed));
 	pfree(buf.data);
 }

@@ -62,6 +62,7 @@ medsync_records_init(void)
 {
 	medsync_shapes_register(medsync_record_shapes);
 	medsync_event_init();
+	medsync_pending_init();
 	medsync_verify_records_init();
 }
 
@@ -185,6 +186,106 @@ end_call(MedsyncRecordCall *call)
 	MemoryContextDelete(call->context);
 }
 
+/*---- What must hold ----*/
+
+/*
+ * What is wrong with the rows of a version, as far as the vault's signature
+ * tells?
+ */
+static MedsyncRecordReason
+version_damage(const MedsyncRecordCall *call,
+			   const MedsyncRecordVersion *version, const uint8 *public_key)
+{
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+
+	if (version == NULL || !version->intact)
+		return MEDSYNC_REASON_ROWS;
+	if (!medsync_ledger_read(ledger_id, &created_at) ||
+		!medsync_statement_holds(ledger_id, public_key, call->record,
+								 version))
+		return MEDSYNC_REASON_STATEMENT;
+	return MEDSYNC_REASON_NONE;
+}
+
+/* And with the record as a whole? */
+static MedsyncRecordReason
+record_damage(const MedsyncRecordCall *call, const uint8 *public_key)
+{
+	uint8		ledger_id[MEDSYNC_ID_SIZE];
+	TimestampTz created_at;
+
+	if (!medsync_ledger_read(ledger_id, &created_at) ||
+		!medsync_head_holds(ledger_id, public_key, call->record,
+							medsync_head_find(call->record, call->snapshot),
+							call->snapshot))
+		return MEDSYNC_REASON_HEAD;
+	return MEDSYNC_REASON_NONE;
+}
+
+/* Must hold: the rows of a version, and the vault's signature on them. */
+static void
+check_statement(const MedsyncRecordCall *call,
+				const MedsyncRecordVersion *version)
+{
+	uint8		public_key[MEDSYNC_ED25519_KEY_SIZE];
+	MedsyncRecordReason reason;
+
+	medsync_statement_key(public_key);
+	reason = version_damage(call, version, public_key);
+	if (reason != MEDSYNC_REASON_NONE)
+		medsync_record_damaged(call, version ? version->number : 0, reason);
+}
+
+/* Must hold: that, and that the record is in its newest state. */
+static void
+check_record(const MedsyncRecordCall *call,
+			 const MedsyncRecordVersion *version)
+{
+	uint8		public_key[MEDSYNC_ED25519_KEY_SIZE];
+	MedsyncRecordReason reason;
+
+	check_statement(call, version);
+	medsync_statement_key(public_key);
+	reason = record_damage(call, public_key);
+	if (reason != MEDSYNC_REASON_NONE)
+		medsync_record_damaged(call, version->number, reason);
+}
+
+/*---- Looking a record up ----*/
+
+/*
+ * Why somebody who is not entitled is refused.  If the rows that say so are
+ * damaged, that is the reason to note.  A key that cannot be had must not
+ * make another error of it.
+ */
+static MedsyncRecordReason
+refusal_reason(const MedsyncRecordCall *call,
+			   const MedsyncRecordVersion *version)
+{
+	MedsyncKeyReader *reader = medsync_key_reader_create(call->context);
+	MedsyncRecordReason reason = MEDSYNC_REASON_NONE;
+	uint8		public_key[MEDSYNC_ED25519_KEY_SIZE];
+
+	if (medsync_statement_key_read(reader, public_key) == MEDSYNC_KEY_OK)
+	{
+		reason = version_damage(call, version, public_key);
+		if (reason == MEDSYNC_REASON_NONE)
+			reason = record_damage(call, public_key);
+	}
+	medsync_key_reader_free(reader);
+	return reason == MEDSYNC_REASON_NONE ? MEDSYNC_REASON_NOT_ENTITLED :
+		reason;
+}
+
+/* There is no row of _record: no record at all, or somebody deleted it? */
+static MedsyncRecordReason
+absence_reason(const MedsyncRecordCall *call)
+{
+	return medsync_record_subjects(call->id, call->snapshot) == NIL ?
+		MEDSYNC_REASON_NO_RECORD : MEDSYNC_REASON_ROWS;
+}
+
 /*
  * Read the record as it is now, and see whether the actor may.  The version
  * is the one of "number" or, for 0 and where there is no such version, the
@@ -202,7 +303,7 @@ look_up(MedsyncRecordCall *call, int32 number, MedsyncRecordRight right,
 	call->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	call->record = medsync_record_find(call->id, call->snapshot);
 	if (call->record == NULL)
-		medsync_record_refuse(call->id, call->actor, MEDSYNC_REASON_NO_RECORD,
+		medsync_record_refuse(call->id, call->actor, absence_reason(call),
 							  person);
 	if (number > 0)
 		versions = medsync_record_versions(call->record, number,
@@ -212,7 +313,7 @@ look_up(MedsyncRecordCall *call, int32 number, MedsyncRecordRight right,
 	if (!medsync_record_may(call->actor, call->record, version, right,
 							person))
 		medsync_record_refuse(call->id, call->actor,
-							  MEDSYNC_REASON_NOT_ENTITLED, person);
+							  refusal_reason(call, version), person);
 	return version;
 }
 
@@ -222,31 +323,12 @@ look_up_to_change(MedsyncRecordCall *call, MedsyncRecordRight right,
 				  const uint8 *person)
 {
 	(void) look_up(call, 0, right, person);
-	medsync_records_track();
+	medsync_records_prepare();
 	medsync_record_lock(call->record);
 	return look_up(call, 0, right, person);
 }
 
-/*---- What must hold ----*/
-
-/* Must hold: the rows of a version, and the vault's signature on them. */
-static void
-check_statement(MedsyncRecordCall *call, const MedsyncRecordVersion *version)
-{
-	uint8		public_key[MEDSYNC_ED25519_KEY_SIZE];
-	uint8		ledger_id[MEDSYNC_ID_SIZE];
-	TimestampTz created_at;
-
-	if (version == NULL || !version->intact)
-		medsync_record_damaged(call, version ? version->number : 0,
-							   MEDSYNC_REASON_ROWS);
-	medsync_statement_key(public_key);
-	if (!medsync_ledger_read(ledger_id, &created_at) ||
-		!medsync_statement_holds(ledger_id, public_key, call->record,
-								 version))
-		medsync_record_damaged(call, version->number,
-							   MEDSYNC_REASON_STATEMENT);
-}
+/*---- Chunks ----*/
 
 /* Work on stored chunks that may fail to be read */
 typedef struct ChunkWork
@@ -343,6 +425,23 @@ wrap_for_all(MedsyncRecordCall *call, MedsyncRecordVersion *version)
 	}
 }
 
+/*---- The record's state ----*/
+
+/* Sign the state that our changes have made. */
+static void
+advance_head(MedsyncRecordCall *call)
+{
+	MedsyncRecordHead *old = call->is_new ? NULL :
+		medsync_head_find(call->record, call->snapshot);
+	MedsyncRecordHead head = {0};
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	head.revision = old ? old->revision + 1 : 1;
+	medsync_head_sign(call->record, &head, snapshot);
+	UnregisterSnapshot(snapshot);
+	medsync_head_store(call->record, &head, old == NULL);
+}
+
 /*---- put_record ----*/
 
 /* A record that is not there yet. */
@@ -370,14 +469,14 @@ record_to_put(MedsyncRecordCall *call, const uint8 *id, const char *patient)
 
 	if (id == NULL)
 	{
-		medsync_records_track();
+		medsync_records_prepare();
 		call->is_new = true;
 		call->record = make_record(call, patient);
 		memcpy(call->id, call->record->id, sizeof(call->id));
 		return NULL;
 	}
 	previous = look_up_to_change(call, MEDSYNC_RECORD_CHANGE, NULL);
-	check_statement(call, previous);
+	check_record(call, previous);
 	if (strcmp(patient, call->record->patient) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -429,6 +528,7 @@ store_version(MedsyncRecordCall *call, MedsyncRecordVersion *version)
 	medsync_version_insert(call->record, version);
 	foreach(cell, version->holders)
 		medsync_holder_insert(call->record, version->number, lfirst(cell));
+	advance_head(call);
 	medsync_record_event(call, call->is_new ? MEDSYNC_EVENT_PUT :
 						 MEDSYNC_EVENT_VERSION, version->number, NULL);
 }
@@ -530,7 +630,7 @@ medsync_get_record(PG_FUNCTION_ARGS)
 				 errmsg("record %s has no version %d", medsync_id_text(id),
 						number),
 				 hide_statement()));
-	check_statement(call, version);
+	check_record(call, version);
 	check_chunks(call, version);
 	if (PG_ARGISNULL(1))
 		medsync_data_key_open(call, version);
@@ -538,7 +638,7 @@ medsync_get_record(PG_FUNCTION_ARGS)
 		medsync_record_refuse(id, call->actor, MEDSYNC_REASON_PRIVATE_KEY,
 							  NULL);
 	content = open_content(call, version);
-	medsync_records_track();
+	medsync_records_prepare();
 	medsync_record_event(call, MEDSYNC_EVENT_GET, version->number, NULL);
 	end_call(call);
 	PG_RETURN_BYTEA_P(content);
@@ -610,8 +710,9 @@ medsync_grant_record(PG_FUNCTION_ARGS)
 	PreventCommandIfParallelMode("medsync.grant_record()");
 	call = begin_call(id, recipient);
 	newest = look_up_to_change(call, MEDSYNC_RECORD_GRANT, recipient);
-	check_statement(call, newest);
+	check_record(call, newest);
 	wrap_all_versions(call, recipient);
+	advance_head(call);
 	medsync_record_event(call, MEDSYNC_EVENT_GRANT, 0, recipient);
 	end_call(call);
 	PG_RETURN_VOID();
@@ -632,9 +733,10 @@ medsync_rewrap_record(PG_FUNCTION_ARGS)
 	if (person == NULL)
 		person = call->actor;
 	newest = look_up_to_change(call, MEDSYNC_RECORD_REWRAP, person);
-	check_statement(call, newest);
+	check_record(call, newest);
 	require_holder(call, newest, person);
 	wrap_all_versions(call, person);
+	advance_head(call);
 	medsync_record_event(call, MEDSYNC_EVENT_REWRAP, 0, person);
 	end_call(call);
 	PG_RETURN_VOID();
@@ -684,7 +786,7 @@ medsync_revoke_record(PG_FUNCTION_ARGS)
 	PreventCommandIfParallelMode("medsync.revoke_record()");
 	call = begin_call(id, recipient);
 	newest = look_up_to_change(call, MEDSYNC_RECORD_CHANGE, recipient);
-	check_statement(call, newest);
+	check_record(call, newest);
 	require_holder(call, newest, recipient);
 	versions = medsync_record_versions(call->record, 0, call->snapshot);
 	foreach(cell, versions)
@@ -694,6 +796,7 @@ medsync_revoke_record(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		rekey_version(call, lfirst(cell), recipient);
 	}
+	advance_head(call);
 	medsync_record_event(call, MEDSYNC_EVENT_REVOKE, 0, recipient);
 	end_call(call);
 	PG_RETURN_VOID();
@@ -715,7 +818,7 @@ medsync_record_access(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	call = begin_call(id, NULL);
 	newest = look_up(call, 0, MEDSYNC_RECORD_READ, NULL);
-	check_statement(call, newest);
+	check_record(call, newest);
 	foreach(cell, newest->holders)
 	{
 		MedsyncHolder *holder = lfirst(cell);

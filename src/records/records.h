@@ -74,6 +74,16 @@ typedef struct MedsyncRecordVersion
 	bool		intact;			/* false: some of it is malformed */
 } MedsyncRecordVersion;
 
+/* A row of _record_head: the record's newest state */
+typedef struct MedsyncRecordHead
+{
+	int32		version;		/* the newest */
+	int64		revision;		/* changes so far */
+	uint8		signature[MEDSYNC_ED25519_SIGNATURE_SIZE];
+	TransactionId xmin;			/* of the row */
+	bool		intact;			/* false: the row is malformed */
+} MedsyncRecordHead;
+
 /* What is asked of a record */
 typedef enum MedsyncRecordRight
 {
@@ -96,7 +106,7 @@ typedef enum MedsyncRecordEvent
 	MEDSYNC_EVENT_DAMAGED
 } MedsyncRecordEvent;
 
-/* Why it was refused, or what is damaged */
+/* Why it was refused, or what is damaged (from REASON_ROWS on) */
 typedef enum MedsyncRecordReason
 {
 	MEDSYNC_REASON_NONE,
@@ -106,12 +116,27 @@ typedef enum MedsyncRecordReason
 	MEDSYNC_REASON_PRIVATE_KEY,
 	MEDSYNC_REASON_ROWS,
 	MEDSYNC_REASON_STATEMENT,
+	MEDSYNC_REASON_HEAD,
 	MEDSYNC_REASON_CHUNKS,
 	MEDSYNC_REASON_DIGEST,
 	MEDSYNC_REASON_WRAP,
 	MEDSYNC_REASON_CONTENT,
 	MEDSYNC_REASON_UNREADABLE
 } MedsyncRecordReason;
+
+/* A row of record_event or _pending_event; NULL: the column is */
+typedef struct MedsyncEventRow
+{
+	const uint8 *id;
+	TimestampTz at;
+	const uint8 *record;
+	int32		version;		/* 0: NULL */
+	const char *event;
+	const uint8 *person;
+	const uint8 *recipient;
+	const char *role;			/* the session's */
+	const char *reason;
+} MedsyncEventRow;
 
 /* One call of a function: who acts, on which record, and its secrets */
 typedef struct MedsyncRecordCall
@@ -155,6 +180,12 @@ extern List *medsync_record_versions(const MedsyncRecord *record,
 									 int32 number, Snapshot snapshot);
 extern MedsyncRecordVersion *medsync_record_newest(const MedsyncRecord *record,
 												   Snapshot snapshot);
+extern MedsyncRecordHead *medsync_head_find(const MedsyncRecord *record,
+											Snapshot snapshot);
+extern int32 medsync_versions_digest(const MedsyncRecord *record,
+									 Snapshot snapshot, uint8 *digest);
+extern void medsync_head_store(const MedsyncRecord *record,
+							   const MedsyncRecordHead *head, bool is_first);
 extern bool medsync_chunks_walk(const MedsyncRecord *record, int32 version,
 								Snapshot snapshot,
 								MedsyncChunkCallback callback, void *arg);
@@ -173,6 +204,7 @@ extern void medsync_chunk_insert(const MedsyncRecord *record, int32 version,
 								 int32 chunk, bytea *body);
 extern void medsync_chunk_delete(const ItemPointerData *tid);
 extern void medsync_event_insert(Datum *values, const char *nulls);
+extern bool medsync_event_exists(const uint8 *id);
 extern List *medsync_record_ids(const char *patient, const uint8 *holder,
 								Snapshot snapshot);
 extern List *medsync_record_subjects(const uint8 *id, Snapshot snapshot);
@@ -189,6 +221,13 @@ extern bool medsync_statement_holds(const uint8 *ledger_id,
 									const MedsyncRecordVersion *version);
 extern void medsync_statement_sign(const MedsyncRecord *record,
 								   MedsyncRecordVersion *version);
+extern bool medsync_head_holds(const uint8 *ledger_id,
+							   const uint8 *public_key,
+							   const MedsyncRecord *record,
+							   const MedsyncRecordHead *head,
+							   Snapshot snapshot);
+extern void medsync_head_sign(const MedsyncRecord *record,
+							  MedsyncRecordHead *head, Snapshot snapshot);
 extern MedsyncRecordReason medsync_chunks_check(const MedsyncRecord *record,
 												const MedsyncRecordVersion *version,
 												Snapshot snapshot);
@@ -221,7 +260,11 @@ extern void medsync_require_key(const uint8 *person);
 /* event.c: what was done and what was not */
 extern void medsync_event_init(void);
 extern char *medsync_id_text(const uint8 *id);
+extern Datum medsync_id_value(const uint8 *id);
 extern void medsync_records_track(void);
+extern void medsync_records_prepare(void);
+extern bool medsync_event_is_damage(const MedsyncEventRow *row);
+extern void medsync_event_write(const MedsyncEventRow *row);
 extern void medsync_record_event(const MedsyncRecordCall *call,
 								 MedsyncRecordEvent event, int32 version,
 								 const uint8 *recipient);
@@ -231,6 +274,13 @@ extern void medsync_record_refuse(const uint8 *record, const uint8 *actor,
 extern void medsync_record_damaged(const MedsyncRecordCall *call,
 								   int32 version,
 								   MedsyncRecordReason reason) pg_attribute_noreturn();
+
+/* pending.c: events that no worker could write yet */
+extern void medsync_pending_init(void);
+extern bool medsync_pending_insert(const MedsyncEventRow *row);
+extern void medsync_pending_take_over(bool by_worker);
+extern int64 medsync_pending_count(Snapshot snapshot, TimestampTz *oldest,
+								   int64 limit);
 
 /* verify_records.c */
 extern void medsync_verify_records_init(void);

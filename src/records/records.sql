@@ -88,6 +88,23 @@ COMMENT ON COLUMN medsync._record_wrap.wrapped IS 'The data key: RSAES-OAEP bloc
 COMMENT ON COLUMN medsync._record_wrap.granted_at IS 'Since when this person holds the version';
 COMMENT ON COLUMN medsync._record_wrap.granted_by IS 'Person who granted it';
 
+CREATE TABLE medsync._record_head (
+	record pg_catalog.uuid NOT NULL,
+	version pg_catalog.int4 NOT NULL,
+	patient pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	revision pg_catalog.int8 NOT NULL,
+	signature pg_catalog.bytea NOT NULL,
+	CONSTRAINT _record_head_pkey PRIMARY KEY (record)
+);
+REVOKE ALL ON TABLE medsync._record_head FROM PUBLIC;
+ALTER TABLE medsync._record_head ALTER COLUMN signature SET STORAGE PLAIN;
+COMMENT ON TABLE medsync._record_head IS 'The newest state of each record';
+COMMENT ON COLUMN medsync._record_head.record IS 'The record';
+COMMENT ON COLUMN medsync._record_head.version IS 'Number of its newest version';
+COMMENT ON COLUMN medsync._record_head.patient IS 'The record''s, for the ledger';
+COMMENT ON COLUMN medsync._record_head.revision IS 'Number of changes so far: versions, grants, revocations, new wraps';
+COMMENT ON COLUMN medsync._record_head.signature IS 'Ed25519 signature by the vault over this state: all versions'' signatures';
+
 -- EXTERNAL: ciphertext does not compress.
 CREATE TABLE medsync._record_chunk (
 	record pg_catalog.uuid NOT NULL,
@@ -136,11 +153,37 @@ COMMENT ON COLUMN medsync.record_event.recipient IS 'Of a grant, revocation or n
 COMMENT ON COLUMN medsync.record_event.role IS 'The session''s role';
 COMMENT ON COLUMN medsync.record_event.reason IS 'Why it was refused, or what is damaged';
 
+-- No index, and rows that a rollback does not take away: see pending.c.
+CREATE TABLE medsync._pending_event (
+	id pg_catalog.uuid NOT NULL,
+	at pg_catalog.timestamptz NOT NULL,
+	record pg_catalog.uuid,
+	version pg_catalog.int4,
+	event pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+	person pg_catalog.uuid,
+	recipient pg_catalog.uuid,
+	role pg_catalog.text NOT NULL,
+	reason pg_catalog.text
+);
+REVOKE ALL ON TABLE medsync._pending_event FROM PUBLIC;
+COMMENT ON TABLE medsync._pending_event IS 'Refusals and damage that no worker could write to record_event yet; empty but for times of trouble';
+COMMENT ON COLUMN medsync._pending_event.id IS 'Id of the event; it keeps it';
+COMMENT ON COLUMN medsync._pending_event.at IS 'When it happened';
+COMMENT ON COLUMN medsync._pending_event.record IS 'As in record_event';
+COMMENT ON COLUMN medsync._pending_event.version IS 'As in record_event';
+COMMENT ON COLUMN medsync._pending_event.event IS 'denied or damaged';
+COMMENT ON COLUMN medsync._pending_event.person IS 'As in record_event';
+COMMENT ON COLUMN medsync._pending_event.recipient IS 'As in record_event';
+COMMENT ON COLUMN medsync._pending_event.role IS 'As in record_event';
+COMMENT ON COLUMN medsync._pending_event.reason IS 'As in record_event';
+
 SELECT pg_catalog.pg_extension_config_dump('medsync._record', '');
+SELECT pg_catalog.pg_extension_config_dump('medsync._record_head', '');
 SELECT pg_catalog.pg_extension_config_dump('medsync._record_version', '');
 SELECT pg_catalog.pg_extension_config_dump('medsync._record_wrap', '');
 SELECT pg_catalog.pg_extension_config_dump('medsync._record_chunk', '');
 SELECT pg_catalog.pg_extension_config_dump('medsync.record_event', '');
+SELECT pg_catalog.pg_extension_config_dump('medsync._pending_event', '');
 
 -- ------------------------------------------------------------------
 -- records: functions

@@ -4,7 +4,8 @@
  *		Rows of the records' tables: reading and writing.
  *
  * _record has a row for each record and is never updated: it is what
- * concurrent changes of one record lock.  _record_version has a row for each
+ * concurrent changes of one record lock.  _record_head has another, which each
+ * change updates: its newest state.  _record_version has a row for each
  * version of its content, _record_wrap one for each holder of a version,
  * _record_chunk the encrypted content, record_event what was done.
  *
@@ -47,6 +48,7 @@
 
 #include "common/catalog.h"
 #include "common/errors.h"
+#include "common/wire.h"
 #include "compat.h"
 #include "ledger/capture.h"
 #include "records/records.h"
@@ -58,6 +60,16 @@ enum
 	Anum_record_patient,
 	Anum_record_author,
 	Anum_record_created_at
+};
+
+/* attributes of _record_head */
+enum
+{
+	Anum_head_record = 1,
+	Anum_head_version,
+	Anum_head_patient,
+	Anum_head_revision,
+	Anum_head_signature
 };
 
 /* attributes of _record_version */
@@ -118,6 +130,8 @@ const MedsyncShape medsync_record_shapes[] = {
 typedef enum StatementKind
 {
 	INSERT_RECORD,
+	INSERT_HEAD,
+	UPDATE_HEAD,
 	INSERT_VERSION,
 	UPDATE_VERSION,
 	INSERT_HOLDER,
@@ -145,6 +159,17 @@ static Statement statements[] = {
 		"INSERT INTO medsync._record (record, patient, author, created_at)"
 		" VALUES ($1, $2, $3, $4)",
 		4, {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID}
+	},
+	[INSERT_HEAD] = {
+		"INSERT INTO medsync._record_head (record, version, patient, revision,"
+		" signature) VALUES ($1, $2, $3, $4, $5)",
+		5, {UUIDOID, INT4OID, TEXTOID, INT8OID, BYTEAOID}
+	},
+	[UPDATE_HEAD] = {
+		"UPDATE medsync._record_head SET version = $2, revision = $4,"
+		" signature = $5 WHERE record OPERATOR(pg_catalog.=) $1"
+		" AND patient OPERATOR(pg_catalog.=) $3",
+		5, {UUIDOID, INT4OID, TEXTOID, INT8OID, BYTEAOID}
 	},
 	[INSERT_VERSION] = {
 		"INSERT INTO medsync._record_version (record, version, patient,"
@@ -285,16 +310,10 @@ is_patient(Relation heap, HeapTuple tuple, int attnum, const char *patient)
 	return found != NULL && patient != NULL && strcmp(found, patient) == 0;
 }
 
-static Datum
-id_datum(const uint8 *id)
-{
-	return UUIDPGetDatum((pg_uuid_t *) unconstify(uint8 *, id));
-}
-
 static void
 key_by_id(ScanKey key, AttrNumber attnum, const uint8 *id)
 {
-	ScanKeyInit(key, attnum, BTEqualStrategyNumber, F_UUID_EQ, id_datum(id));
+	ScanKeyInit(key, attnum, BTEqualStrategyNumber, F_UUID_EQ, medsync_id_value(id));
 }
 
 static void
@@ -544,6 +563,75 @@ medsync_record_newest(const MedsyncRecord *record, Snapshot snapshot)
 	return versions ? linitial(versions) : NULL;
 }
 
+/*---- Heads ----*/
+
+/* A record's head, or NULL. */
+MedsyncRecordHead *
+medsync_head_find(const MedsyncRecord *record, Snapshot snapshot)
+{
+	Relation	heap = medsync_open("_record_head", AccessShareLock);
+	MedsyncRecordHead *head = NULL;
+	Datum		revision;
+	MedsyncScan scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	key_by_id(&key, Anum_head_record, record->id);
+	medsync_scan_begin(&scan, heap, "_record_head_pkey", snapshot, 1, &key);
+	tuple = medsync_scan_next(&scan);
+	if (tuple != NULL)
+	{
+		head = palloc0(sizeof(MedsyncRecordHead));
+		head->xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+		head->intact =
+			is_patient(heap, tuple, Anum_head_patient, record->patient) &&
+			get_int32(heap, tuple, Anum_head_version, &head->version) &&
+			get_column(heap, tuple, Anum_head_revision, INT8OID, &revision) &&
+			get_bytes(heap, tuple, Anum_head_signature, head->signature,
+					  sizeof(head->signature));
+		if (head->intact)
+			head->revision = DatumGetInt64(revision);
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return head;
+}
+
+/*
+ * Which versions there are, and the vault's signature of each, as a digest;
+ * the number of the newest one, or 0.
+ */
+int32
+medsync_versions_digest(const MedsyncRecord *record, Snapshot snapshot,
+						uint8 *digest)
+{
+	Relation	heap = medsync_open("_record_version", AccessShareLock);
+	int32		newest = 0;
+	MedsyncSha256 sha;
+	MedsyncScan scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	medsync_sha256_start(&sha);
+	key_by_id(&key, Anum_version_record, record->id);
+	medsync_scan_begin(&scan, heap, "_record_version_pkey", snapshot, 1, &key);
+	while ((tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		uint8		item[4 + MEDSYNC_ED25519_SIGNATURE_SIZE] = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		if (get_int32(heap, tuple, Anum_version_version, &newest) &&
+			get_bytes(heap, tuple, Anum_version_signature, item + 4,
+					  MEDSYNC_ED25519_SIGNATURE_SIZE))
+			medsync_wire_store_u32(item, (uint32) newest);
+		medsync_sha256_update(&sha, item, sizeof(item));
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	medsync_sha256_finish(&sha, digest);
+	return newest;
+}
+
 /* ---- subjects that rows of a record name ---- */
 
 static List *
@@ -663,7 +751,7 @@ medsync_chunk_insert(const MedsyncRecord *record, int32 version, int32 chunk,
 	Datum		values[Natts_chunk];
 	HeapTuple	tuple;
 
-	values[Anum_chunk_record - 1] = id_datum(record->id);
+	values[Anum_chunk_record - 1] = medsync_id_value(record->id);
 	values[Anum_chunk_version - 1] = Int32GetDatum(version);
 	values[Anum_chunk_chunk - 1] = Int32GetDatum(chunk);
 	values[Anum_chunk_body - 1] = PointerGetDatum(body);
@@ -735,14 +823,30 @@ execute(StatementKind kind, Datum *values, const char *nulls, bool on_latest)
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 }
 
+/* Write a head: the first one of a record, or another in its place. */
+void
+medsync_head_store(const MedsyncRecord *record, const MedsyncRecordHead *head,
+				   bool is_first)
+{
+	Datum		values[5];
+
+	values[0] = medsync_id_value(record->id);
+	values[1] = Int32GetDatum(head->version);
+	values[2] = CStringGetTextDatum(record->patient);
+	values[3] = Int64GetDatum(head->revision);
+	values[4] = PointerGetDatum(medsync_make_bytea(head->signature,
+												   sizeof(head->signature)));
+	execute(is_first ? INSERT_HEAD : UPDATE_HEAD, values, NULL, !is_first);
+}
+
 void
 medsync_record_insert(const MedsyncRecord *record)
 {
 	Datum		values[4];
 
-	values[0] = id_datum(record->id);
+	values[0] = medsync_id_value(record->id);
 	values[1] = CStringGetTextDatum(record->patient);
-	values[2] = id_datum(record->author);
+	values[2] = medsync_id_value(record->author);
 	values[3] = TimestampTzGetDatum(record->created_at);
 	execute(INSERT_RECORD, values, NULL, false);
 }
@@ -753,7 +857,7 @@ medsync_version_insert(const MedsyncRecord *record,
 {
 	Datum		values[12];
 
-	values[0] = id_datum(record->id);
+	values[0] = medsync_id_value(record->id);
 	values[1] = Int32GetDatum(version->number);
 	values[2] = CStringGetTextDatum(record->patient);
 	values[3] = CStringGetTextDatum(version->media_type);
@@ -765,7 +869,7 @@ medsync_version_insert(const MedsyncRecord *record,
 												   sizeof(version->digest)));
 	values[8] = PointerGetDatum(medsync_make_bytea(version->server_wrap,
 												   sizeof(version->server_wrap)));
-	values[9] = id_datum(version->author);
+	values[9] = medsync_id_value(version->author);
 	values[10] = TimestampTzGetDatum(version->created_at);
 	values[11] = PointerGetDatum(medsync_make_bytea(version->signature,
 													sizeof(version->signature)));
@@ -779,7 +883,7 @@ medsync_version_update(const MedsyncRecord *record,
 {
 	Datum		values[6];
 
-	values[0] = id_datum(record->id);
+	values[0] = medsync_id_value(record->id);
 	values[1] = Int32GetDatum(version->number);
 	values[2] = PointerGetDatum(medsync_make_bytea(version->key_id,
 												   sizeof(version->key_id)));
@@ -799,7 +903,7 @@ holder_wrap_values(const MedsyncHolder *holder, int place, Datum *values,
 {
 	bool		custodial = holder->algorithm == MEDSYNC_ALGORITHM_NONE;
 
-	values[place] = id_datum(holder->key);
+	values[place] = medsync_id_value(holder->key);
 	values[place + 1] = Int16GetDatum(holder->algorithm);
 	values[place + 2] = PointerGetDatum(medsync_make_bytea(holder->wrapped,
 														   holder->wrapped_len));
@@ -814,13 +918,13 @@ medsync_holder_insert(const MedsyncRecord *record, int32 version,
 	Datum		values[9];
 	char		nulls[] = "         ";
 
-	values[0] = id_datum(record->id);
+	values[0] = medsync_id_value(record->id);
 	values[1] = Int32GetDatum(version);
-	values[2] = id_datum(holder->person);
+	values[2] = medsync_id_value(holder->person);
 	values[3] = CStringGetTextDatum(record->patient);
 	holder_wrap_values(holder, 4, values, nulls);
 	values[7] = TimestampTzGetDatum(holder->granted_at);
-	values[8] = id_datum(holder->granted_by);
+	values[8] = medsync_id_value(holder->granted_by);
 	execute(INSERT_HOLDER, values, nulls, false);
 }
 
@@ -832,9 +936,9 @@ medsync_holder_update(const MedsyncRecord *record, int32 version,
 	Datum		values[6];
 	char		nulls[] = "      ";
 
-	values[0] = id_datum(record->id);
+	values[0] = medsync_id_value(record->id);
 	values[1] = Int32GetDatum(version);
-	values[2] = id_datum(holder->person);
+	values[2] = medsync_id_value(holder->person);
 	holder_wrap_values(holder, 3, values, nulls);
 	execute(UPDATE_HOLDER, values, nulls, true);
 }
@@ -845,9 +949,9 @@ medsync_holder_delete(const MedsyncRecord *record, int32 version,
 {
 	Datum		values[3];
 
-	values[0] = id_datum(record->id);
+	values[0] = medsync_id_value(record->id);
 	values[1] = Int32GetDatum(version);
-	values[2] = id_datum(person);
+	values[2] = medsync_id_value(person);
 	execute(DELETE_HOLDER, values, NULL, true);
 }
 
@@ -856,4 +960,21 @@ void
 medsync_event_insert(Datum *values, const char *nulls)
 {
 	execute(INSERT_EVENT, values, nulls, false);
+}
+
+/* Is there a row of record_event with this id, whoever's? */
+bool
+medsync_event_exists(const uint8 *id)
+{
+	Relation	heap = medsync_open("record_event", AccessShareLock);
+	MedsyncScan scan;
+	ScanKeyData key;
+	bool		exists;
+
+	key_by_id(&key, 1, id);
+	medsync_scan_begin(&scan, heap, "record_event_pkey", SnapshotSelf, 1, &key);
+	exists = medsync_scan_next(&scan) != NULL;
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return exists;
 }

@@ -6,7 +6,8 @@
  * Chunks are not tracked, since their digest is in a row that is.  For each
  * version that the run's snapshot sees, the vault's signature on its
  * statement is checked, and the digest is computed again over the stored
- * chunks; chunks of no version are extra.  Nothing is decrypted, so that a
+ * chunks; chunks of no version are extra.  For each record the vault's
+ * signature on its newest state is checked.  Nothing is decrypted, so that a
  * verifier learns nothing.  Versions whose row was written before the block
  * that since_size names are left out.
  *
@@ -35,6 +36,7 @@
 #include "records/records.h"
 
 #define VERSION_TABLE	"medsync._record_version"
+#define HEAD_TABLE		"medsync._record_head"
 #define CHUNK_TABLE		"medsync._record_chunk"
 
 /* One run over all records */
@@ -157,6 +159,32 @@ try_one(RecordCheck *check, void (*work) (void *))
 	MemoryContextReset(check->context);
 }
 
+/* ---- heads ---- */
+
+/* Is the record in the state that the vault signed last? */
+static void
+check_head(void *arg)
+{
+	RecordCheck *check = arg;
+	Verifier   *verifier = check->verifier;
+	MedsyncRecord *record = medsync_record_find(check->id, verifier->snapshot);
+	MedsyncRecordHead *head;
+
+	if (record == NULL)
+	{
+		report(check, HEAD_TABLE, "extra",
+			   "The head is of a record that does not exist.");
+		return;
+	}
+	head = medsync_head_find(record, verifier->snapshot);
+	if (head == NULL || verified_before(check, head->xmin) || !check->has_key)
+		return;
+	if (!medsync_head_holds(verifier->ledger_id, check->public_key, record,
+							head, verifier->snapshot))
+		report(check, HEAD_TABLE, "bad_signature",
+			   "The vault did not sign this state of the record last: a version is missing, or is an older one.");
+}
+
 /* ---- chunks ---- */
 
 /* Is there the version of which a chunk is? */
@@ -268,6 +296,7 @@ check_records(void *arg)
 	check.has_block = find_block(&check);
 	for_each_version(&check, "_record_version", "_record_version_pkey",
 					 check_one);
+	for_each_version(&check, "_record_head", "_record_head_pkey", check_head);
 	for_each_version(&check, "_record_chunk", "_record_chunk_pkey",
 					 check_owner);
 	MemoryContextDelete(check.context);

@@ -76,6 +76,9 @@ static post_parse_analyze_hook_type previous_analyze_hook = NULL;
 /* When the last statement began that called one of the functions */
 static TimestampTz secret_statement = 0;
 
+/* Was the library loaded while no statement ran? */
+static bool from_start = false;
+
 /* Is the changed version on its way? */
 static bool emitting = false;
 
@@ -380,9 +383,16 @@ quiet_post_parse_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 		query->queryId = UINT64CONST(0);
 }
 
+bool
+medsync_quiet_from_start(void)
+{
+	return from_start;
+}
+
 void
 medsync_quiet_init(void)
 {
+	from_start = debug_query_string == NULL;
 	previous_log_hook = emit_log_hook;
 	emit_log_hook = quiet_emit_log;
 	previous_analyze_hook = post_parse_analyze_hook;

@@ -410,8 +410,8 @@ SQL
 	is(event_count('true'), query($node, $db, q(SELECT count(*) FROM medsync.history('medsync.record_event'))), 'every event is an entry');
 }
 
-# in the transaction that makes the very first record, which has locked the
-# tables of events: the refusal stands, and the server log has it
+# the transaction that makes the very first record: a worker makes the tables'
+# triggers, so that nobody waits for it, and a refusal in it is an event
 {
 	my $first_db = new_database($node, 'first');
 
@@ -419,18 +419,21 @@ SQL
 SELECT medsync.verify_person(medsync.register_person('practitioner', 'Alice', 'alice'));
 SELECT medsync.verify_person(medsync.register_person('patient', 'Pat', 'pat', 'patient-1'));
 SQL
-	my $log = -s $node->logfile;
+	my $session = $node->background_psql($first_db, on_error_stop => 0);
 	my $start = time();
-	$node->psql($first_db, <<'SQL');
-SET SESSION AUTHORIZATION alice;
-BEGIN;
-SELECT medsync.put_record('patient-1', 'x', 'x');
-SELECT medsync.get_record('00000000-0000-4000-8000-000000000000');
-SQL
-	cmp_ok(time() - $start, '<', 60, 'it does not wait for ever');
-	like(substr(slurp_file($node->logfile), $log), qr/an event of records could not be recorded: denied/, 'the server log has it');
-	is($node->safe_psql($first_db, "SET SESSION AUTHORIZATION alice; SELECT length(medsync.get_record(medsync.put_record('patient-1', 'x', 'x')))"), '1',
-		'and the next one works');
+	$session->query("SET SESSION AUTHORIZATION alice; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; SELECT medsync.put_record('patient-1', 'x', 'x');");
+	is(query($node, $first_db, q(SELECT count(*) FROM pg_locks WHERE mode IN ('ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') AND relation::regclass::text LIKE 'medsync.%')),
+		'0', 'the first writer holds no lock of DDL');
+	$session->query("SAVEPOINT s; SELECT medsync.get_record('00000000-0000-4000-8000-000000000000');");
+	is($node->safe_psql($first_db, "SET lock_timeout = '1s'; SET SESSION AUTHORIZATION pat; SELECT length(medsync.get_record(medsync.put_record('patient-1', 'y', 'x')))"), '1',
+		'another session writes and reads meanwhile');
+	denied($node, $first_db, 'eve', q(SELECT medsync.get_record('00000000-0000-4000-8000-000000000000')), '42501', 'another is refused meanwhile');
+	is(query($node, $first_db, q(SELECT string_agg(role, ' ' ORDER BY role), (SELECT count(*) FROM medsync._pending_event) FROM medsync.record_event WHERE event = 'denied')),
+		'alice eve|0', 'both refusals are events');
+	$session->query('ROLLBACK TO s; COMMIT;');
+	$session->quit;
+	cmp_ok(time() - $start, '<', 30, 'nobody waited for a time limit');
+	is(query($node, $first_db, q(SELECT string_agg(event, ' ' ORDER BY event) FROM medsync.record_event)), 'denied denied get put put', 'all of it is there');
 	is_clean($node, $first_db);
 }
 
@@ -584,7 +587,9 @@ $node->restart;
 	my $before = event_count("event = 'denied'");
 
 	denied($node, $db, 'paul', "SELECT medsync.get_record('$large')", '42501', 'without workers the refusal stands');
-	is(event_count("event = 'denied'") - $before, 0, 'it is not recorded');
+	is(event_count("event = 'denied'") - $before, 0, 'it is not an event yet');
+	is(query($node, $db, 'SELECT event, role, reason FROM medsync._pending_event'), 'denied|paul|not entitled', 'it waits');
+	denied($node, $db, 'paul', "SET default_transaction_read_only = on; SELECT * FROM medsync.record_access('$large')", '42501', 'refused where nothing can be written');
 	like(substr(slurp_file($node->logfile), $log), qr/an event of records could not be recorded: denied.*?role "paul": not entitled/s, 'the server log has it');
 	unlike(substr(slurp_file($node->logfile), $log), qr/STATEMENT/, 'without the statement');
 }

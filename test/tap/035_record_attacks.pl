@@ -1,7 +1,7 @@
 
 # What a superuser does to stored records: get_record() gives nothing out, says
 # so in one error, writes it down and tells the patient; what get_record() cannot
-# see, since an older state that was signed was put back, verify() finds.
+# see, since all of an older state that was signed was put back, verify() finds.
 #
 # Attacks run in a transaction that is rolled back, with the guards out of the
 # way while they are done.
@@ -31,6 +31,7 @@ put($node, $db, 'testing.bytes(2200000, 5)', [], record => $v);
 # what was stored before a revocation
 my $old = put($node, $db, q('before and after'), [ 'bob', 'carol' ]);
 $node->safe_psql($db, <<SQL);
+CREATE TABLE testing.old_head AS SELECT * FROM medsync._record_head WHERE record = '$old';
 CREATE TABLE testing.old_version AS SELECT * FROM medsync._record_version WHERE record = '$old';
 CREATE TABLE testing.old_wrap AS SELECT * FROM medsync._record_wrap WHERE record = '$old';
 CREATE TABLE testing.old_chunk AS SELECT * FROM medsync._record_chunk WHERE record = '$old';
@@ -50,7 +51,7 @@ isnt($event_triggers, '', 'there are event triggers to get past');
 sub past
 {
 	my ($sql) = @_;
-	my @tables = grep { $sql =~ /medsync\.$_\b/ } qw(_record _record_version _record_wrap);
+	my @tables = grep { $sql =~ /medsync\.$_\b/ } qw(_record _record_head _record_version _record_wrap);
 
 	return join "\n", $event_triggers,
 	  (map { "ALTER TABLE medsync.$_ DISABLE TRIGGER USER;" } @tables),
@@ -91,8 +92,9 @@ SQL
 	is($state, $gives, "$name: " . ($gives eq 'MS006' ? 'nothing is given out' : $gives)) or diag($err);
 	unlike($out, qr/^content/m, "$name: no content") if $gives ne 'content';
 	like($err, qr/record is damaged.*DETAIL:\s+It is record $record/s, "$name: says so") if $gives eq 'MS006';
+	my $damages = $gives eq 'MS006' || $option{damaged} ? 1 : 0;
 	is(query($node, $db, "SELECT count(*) FROM medsync.record_event WHERE event = 'damaged'") - $damaged,
-		$gives eq 'MS006' ? 1 : 0, "$name: written down") if $gives eq 'MS006';
+		$damages, "$name: " . ($damages ? '' : 'not ') . 'written down as damage');
 	my @findings = $out =~ /^found (.*)$/mg;
 	foreach my $pattern (@$found)
 	{
@@ -106,6 +108,7 @@ my $chunk = 'altered medsync._record_chunk';
 my $version = 'altered medsync._record_version';
 my $wrap = 'altered medsync._record_wrap';
 my $signature = 'bad_signature medsync._record_version';
+my $head = 'bad_signature medsync._record_head';
 
 # ------------------------------------------------------------------
 # Chunks
@@ -209,7 +212,7 @@ attack('a holder added, and a version is put', $add_paul, 'MS006', [$signature],
 attack('a holder added, and somebody looks who has access', $add_paul, 'MS006', [$signature], do => "SELECT * FROM medsync.record_access('$a')");
 attack('a holder replaced', "UPDATE medsync._record_wrap SET person = testing.id('paul') WHERE record = '$a' AND person = testing.id('bob');", 'MS006', [$signature], as => 'paul');
 attack('a holder removed', "DELETE FROM medsync._record_wrap WHERE record = '$a' AND person = testing.id('bob');", 'MS006', [ 'missing medsync._record_wrap', $signature ]);
-attack('a holder removed, who asks', "DELETE FROM medsync._record_wrap WHERE record = '$a' AND person = testing.id('bob');", '42501', [$signature], as => 'bob');
+attack('a holder removed, who asks', "DELETE FROM medsync._record_wrap WHERE record = '$a' AND person = testing.id('bob');", '42501', [$signature], as => 'bob', damaged => 1);
 attack('wraps swapped between holders', <<SQL, 'MS006', [ $wrap, $signature ]);
 UPDATE medsync._record_wrap x SET (key, algorithm, wrapped) = (y.key, y.algorithm, y.wrapped) FROM medsync._record_wrap y
 WHERE x.record = '$a' AND y.record = '$a' AND x.person <> y.person AND x.person <> testing.id('alice') AND y.person <> testing.id('alice');
@@ -222,15 +225,21 @@ UPDATE medsync._record_wrap SET wrapped = medsync.wrap_key(sha256('known'), (SEL
 WHERE record = '$a' AND person = testing.id('bob');
 SQL
 attack('a wrap taken away', "UPDATE medsync._record_wrap SET wrapped = NULL, key = NULL, algorithm = 0 WHERE record = '$a' AND person = testing.id('bob');", 'MS006', [ $wrap, $signature ]);
+attack('algorithm of a wrap, and who holds it asks', "UPDATE medsync._record_wrap SET algorithm = 300 WHERE record = '$a' AND person = testing.id('bob');", 'MS006', [$wrap], as => 'bob');
+attack('the patient of a record, and a holder asks', "UPDATE medsync._record SET patient = 'patient-2' WHERE record = '$a';", 'MS006', ['altered medsync._record$'], as => 'bob');
+attack('the patient of a record, and the patient asks', "UPDATE medsync._record SET patient = 'patient-2' WHERE record = '$a';", '42501', ['altered medsync._record$'], as => 'pat', damaged => 1);
+attack('a version, and somebody asks who may not', "UPDATE medsync._record_version SET length = length + 1 WHERE record = '$a';", '42501', [$version], as => 'paul', damaged => 1);
+attack('a row of a wrap, and somebody asks who may not', "UPDATE medsync._record_wrap SET granted_at = 'epoch' WHERE record = '$a';", '42501', [$wrap], as => 'paul', damaged => 1);
 attack('algorithm of a wrap', "UPDATE medsync._record_wrap SET algorithm = 1 WHERE record = '$a' AND person = testing.id('bob');", 'MS006', [$wrap]);
 attack('since when', "UPDATE medsync._record_wrap SET granted_at = granted_at - interval '1 year' WHERE record = '$a' AND person = testing.id('bob');", 'MS006', [ $wrap, $signature ]);
 attack('by whom', "UPDATE medsync._record_wrap SET granted_by = testing.id('carol') WHERE record = '$a' AND person = testing.id('bob');", 'MS006', [ $wrap, $signature ]);
 
 # ------------------------------------------------------------------
-# Older states, which were signed once: get_record() cannot tell, verify() can
+# Older states, which were signed once: get_record() sees what the head is not
+# of; where that was put back as well, verify() tells
 # ------------------------------------------------------------------
 
-attack('the newest version is gone', <<SQL, 'content', [ 'missing medsync._record_version', 'missing medsync._record_wrap' ], record => $v);
+attack('the newest version is gone', <<SQL, 'MS006', [ 'missing medsync._record_version', 'missing medsync._record_wrap', $head ], record => $v);
 DELETE FROM medsync._record_wrap WHERE record = '$v' AND version = 2;
 DELETE FROM medsync._record_version WHERE record = '$v' AND version = 2;
 DELETE FROM medsync._record_chunk WHERE record = '$v' AND version = 2;
@@ -240,7 +249,25 @@ DELETE FROM medsync._record_wrap WHERE record = '$old'; INSERT INTO medsync._rec
 DELETE FROM medsync._record_version WHERE record = '$old'; INSERT INTO medsync._record_version SELECT * FROM testing.old_version;
 DELETE FROM medsync._record_chunk WHERE record = '$old'; INSERT INTO medsync._record_chunk SELECT * FROM testing.old_chunk;
 SQL
-attack('all that was before a revocation is put back', $roll_back, 'content', [ $version, 'extra medsync._record_wrap' ], record => $old, as => 'bob');
+attack('all rows from before a revocation but the head', $roll_back, 'MS006', [ $version, 'extra medsync._record_wrap', $head ], record => $old, as => 'bob');
+attack('the same, and somebody grants', $roll_back, 'MS006', [$head], record => $old, do => "SELECT medsync.grant_record('$old', testing.id('bob'))");
+attack('the same, and somebody revokes', $roll_back, 'MS006', [$head], record => $old, do => "SELECT medsync.revoke_record('$old', testing.id('carol'))");
+attack('the same, and somebody looks who has access', $roll_back, 'MS006', [$head], record => $old, do => "SELECT * FROM medsync.record_access('$old')");
+attack('all that was before a revocation is put back', $roll_back . <<SQL, 'content', [ $version, 'extra medsync._record_wrap', 'altered medsync._record_head' ], record => $old, as => 'bob');
+DELETE FROM medsync._record_head WHERE record = '$old'; INSERT INTO medsync._record_head SELECT * FROM testing.old_head;
+SQL
+attack('only the head from before a revocation', <<SQL, 'MS006', [ 'altered medsync._record_head', $head ], record => $old);
+DELETE FROM medsync._record_head WHERE record = '$old'; INSERT INTO medsync._record_head SELECT * FROM testing.old_head;
+SQL
+attack('no head', "DELETE FROM medsync._record_head WHERE record = '$a';", 'MS006', ['missing medsync._record_head']);
+attack('the head of another record', <<SQL, 'MS006', [ 'altered medsync._record_head', $head ]);
+UPDATE medsync._record_head x SET (version, revision, signature) = (y.version, y.revision, y.signature) FROM medsync._record_head y WHERE x.record = '$a' AND y.record = '$b';
+SQL
+attack("$_->[0] of a head", "UPDATE medsync._record_head SET $_->[1] WHERE record = '$a';", 'MS006', [ 'altered medsync._record_head', $head ])
+  foreach [ 'version', 'version = 2' ], [ 'revision', 'revision = revision + 1' ], [ 'patient', "patient = 'patient-2'" ],
+  [ 'signature', 'signature = set_bit(signature, 0, 1 - get_bit(signature, 0))' ];
+attack('a head of no record', "INSERT INTO medsync._record_head SELECT gen_random_uuid(), version, patient, revision, signature FROM medsync._record_head WHERE record = '$a';",
+	'content', ['extra medsync._record_head']);
 attack('only the version from before a revocation', <<SQL, 'MS006', [ $version, $signature ], record => $old);
 DELETE FROM medsync._record_version WHERE record = '$old'; INSERT INTO medsync._record_version SELECT * FROM testing.old_version;
 SQL
@@ -250,10 +277,10 @@ SQL
 attack('only the chunks from before a revocation', <<SQL, 'MS006', [$chunk], record => $old);
 DELETE FROM medsync._record_chunk WHERE record = '$old'; INSERT INTO medsync._record_chunk SELECT * FROM testing.old_chunk;
 SQL
-attack('the record is gone', <<SQL, '42501', [ 'missing medsync._record$', 'extra medsync._record_version', 'extra medsync._record_chunk' ]);
+attack('the record is gone', <<SQL, '42501', [ 'missing medsync._record$', 'extra medsync._record_version', 'extra medsync._record_chunk' ], damaged => 1);
 DELETE FROM medsync._record WHERE record = '$a';
 SQL
-attack('its versions are gone, its author asks', <<SQL, '42501', [ 'missing medsync._record_version', 'extra medsync._record_chunk' ]);
+attack('its versions are gone, its author asks', <<SQL, '42501', [ 'missing medsync._record_version', 'extra medsync._record_chunk' ], damaged => 1);
 DELETE FROM medsync._record_wrap WHERE record = '$a'; DELETE FROM medsync._record_version WHERE record = '$a';
 SQL
 attack('its versions are gone, its patient asks', <<SQL, 'MS006', [ 'missing medsync._record_version', 'extra medsync._record_chunk' ], as => 'pat');
@@ -276,6 +303,7 @@ a row is missing or malformed
 chunks are missing, extra or of a wrong size
 the data key does not open
 the digest of the chunks is another
+the record is not in its newest state
 the vault's signature does not hold
 TEXT
 is(as($node, $db, 'pat', "SELECT count(*) > 40 FROM medsync.my_notices() WHERE record IS NOT NULL"), 't', 'the patient reads them');

@@ -1,0 +1,358 @@
+/*-------------------------------------------------------------------------
+ *
+ * pending.c
+ *		Events that are written down, but not in the ledger yet.
+ *
+ * What was refused or found damaged becomes a row of record_event in a
+ * transaction apart (event.c).  Where none can be had, because no worker is
+ * free, or it failed, the event is put into _pending_event: a row that is
+ * frozen when it is inserted and whose WAL is flushed, so that neither the
+ * error that follows nor a crash takes it back.  Everybody sees it at once.
+ *
+ * It is taken over, that is, deleted here and made a row of record_event in
+ * one transaction, by the next worker that writes an event, by the next
+ * caller who puts, gets, grants or revokes, and by a worker that the sealer
+ * asks for.  Only workers take over what patients are told of, since a
+ * caller who notifies could not prepare its transaction.  An event keeps its
+ * id: where a worker had written it all the same, the row here just goes.
+ *
+ * Whoever takes over has a lock to the end of the transaction; others leave
+ * it alone and wait for nobody.  A rollback or a crash leaves the row here.
+ * The table has no index: it is empty but for times of trouble, and a crash
+ * could leave a row that no index knows.  It is dumped with the rest; until
+ * a row is taken over nothing binds it.  On a standby, and in a transaction
+ * that is read-only, nothing is written.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "common/apart.h"
+#include "common/catalog.h"
+#include "compat.h"
+#include "ledger/status.h"
+#include "ledger/worker.h"
+#include "records/records.h"
+
+#define TABLE_NAME			"_pending_event"
+#define TAKEN_BY_CALLER		20	/* at most, so that nobody pays for many */
+#define TAKEN_BY_WORKER		1000
+#define LOCK_TRIES			20	/* for the table, LOCK_PAUSE apart */
+#define LOCK_PAUSE			100000L /* microseconds */
+#define RETRY_AFTER			10000	/* milliseconds, by the sealer */
+
+/* attributes of _pending_event */
+enum
+{
+	Anum_pending_id = 1,
+	Anum_pending_at,
+	Anum_pending_record,
+	Anum_pending_version,
+	Anum_pending_event,
+	Anum_pending_person,
+	Anum_pending_recipient,
+	Anum_pending_role,
+	Anum_pending_reason,
+	Natts_pending = 9
+};
+
+/* A row, as it was found */
+typedef struct PendingEvent
+{
+	ItemPointerData tid;
+	MedsyncEventRow row;
+} PendingEvent;
+
+/*---- Writing ----*/
+
+static HeapTuple
+form_row(Relation heap, const MedsyncEventRow *row)
+{
+	Datum		values[Natts_pending] = {0};
+	bool		isnull[Natts_pending] = {0};
+
+	values[Anum_pending_id - 1] = medsync_id_value(row->id);
+	values[Anum_pending_at - 1] = TimestampTzGetDatum(row->at);
+	values[Anum_pending_record - 1] = medsync_id_value(row->record);
+	isnull[Anum_pending_record - 1] = row->record == NULL;
+	values[Anum_pending_version - 1] = Int32GetDatum(row->version);
+	isnull[Anum_pending_version - 1] = row->version == 0;
+	values[Anum_pending_event - 1] = CStringGetTextDatum(row->event);
+	values[Anum_pending_person - 1] = medsync_id_value(row->person);
+	isnull[Anum_pending_person - 1] = row->person == NULL;
+	values[Anum_pending_recipient - 1] = medsync_id_value(row->recipient);
+	isnull[Anum_pending_recipient - 1] = row->recipient == NULL;
+	values[Anum_pending_role - 1] = CStringGetTextDatum(row->role);
+	values[Anum_pending_reason - 1] = CStringGetTextDatum(row->reason);
+	return heap_form_tuple(RelationGetDescr(heap), values, isnull);
+}
+
+/*
+ * Lock the table for writing.  We may not wait for ever, since a cancel has
+ * to wait for us; who keeps us out is a superuser, or VACUUM for a moment.
+ */
+static bool
+lock_table(Oid relid)
+{
+	int			i;
+
+	for (i = 0; i < LOCK_TRIES; i++)
+	{
+		if (ConditionalLockRelationOid(relid, RowExclusiveLock))
+			return true;
+		pg_usleep(LOCK_PAUSE);
+	}
+	return false;
+}
+
+/*
+ * Write an event down for good, whatever becomes of our transaction.  False:
+ * it cannot be done here.  The caller holds interrupts off.
+ */
+bool
+medsync_pending_insert(const MedsyncEventRow *row)
+{
+	Oid			relid = medsync_relation_oid(TABLE_NAME);
+	Relation	heap;
+	HeapTuple	tuple;
+
+	if (RecoveryInProgress() || XactReadOnly || IsInParallelMode() ||
+		!OidIsValid(relid) || !lock_table(relid))
+		return false;
+	heap = table_open(relid, NoLock);
+	tuple = form_row(heap, row);
+	medsync_insert_for_good(heap, tuple);
+	heap_freetuple(tuple);
+	table_close(heap, NoLock);
+	XLogFlush(XactLastRecEnd);
+	return true;
+}
+
+/*---- Taking over ----*/
+
+static uint8 *
+copy_id(Datum value, bool isnull)
+{
+	uint8	   *id;
+
+	if (isnull)
+		return NULL;
+	id = palloc(MEDSYNC_ID_SIZE);
+	memcpy(id, DatumGetUUIDP(value)->data, MEDSYNC_ID_SIZE);
+	return id;
+}
+
+static char *
+copy_text(Datum value, bool isnull)
+{
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* A copy of a stored row; NULL if somebody made it useless. */
+static PendingEvent *
+read_row(Relation heap, HeapTuple tuple)
+{
+	PendingEvent *pending = palloc0(sizeof(PendingEvent));
+	MedsyncEventRow *row = &pending->row;
+	Datum		values[Natts_pending];
+	bool		isnull[Natts_pending];
+
+	if (RelationGetDescr(heap)->natts != Natts_pending)
+		return NULL;
+	heap_deform_tuple(tuple, RelationGetDescr(heap), values, isnull);
+	pending->tid = tuple->t_self;
+#define FIELD(copy, name) \
+	copy(values[Anum_pending_##name - 1], isnull[Anum_pending_##name - 1])
+	row->id = FIELD(copy_id, id);
+	row->at = DatumGetTimestampTz(values[Anum_pending_at - 1]);
+	row->record = FIELD(copy_id, record);
+	row->version = isnull[Anum_pending_version - 1] ? 0 :
+		DatumGetInt32(values[Anum_pending_version - 1]);
+	row->event = FIELD(copy_text, event);
+	row->person = FIELD(copy_id, person);
+	row->recipient = FIELD(copy_id, recipient);
+	row->role = FIELD(copy_text, role);
+	row->reason = FIELD(copy_text, reason);
+#undef FIELD
+	return row->id != NULL && row->event != NULL && row->role != NULL ?
+		pending : NULL;
+}
+
+/* Rows that are there now, at most so many. */
+static List *
+find_rows(Relation heap, bool by_worker)
+{
+	int			limit = by_worker ? TAKEN_BY_WORKER : TAKEN_BY_CALLER;
+	List	   *found = NIL;
+	MedsyncScan scan;
+	HeapTuple	tuple;
+
+	medsync_scan_begin(&scan, heap, NULL, SnapshotSelf, 0, NULL);
+	while (list_length(found) < limit &&
+		   (tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		PendingEvent *pending = read_row(heap, tuple);
+
+		CHECK_FOR_INTERRUPTS();
+		if (pending != NULL &&
+			(by_worker || !medsync_event_is_damage(&pending->row)))
+			found = lappend(found, pending);
+	}
+	medsync_scan_end(&scan);
+	return found;
+}
+
+/* Delete a row; false if somebody else is doing something to it. */
+static bool
+delete_row(Relation heap, ItemPointer tid)
+{
+	TM_FailureData failure;
+
+	return table_tuple_delete(heap, tid, GetCurrentCommandId(true),
+							  SnapshotAny, InvalidSnapshot, false, &failure,
+							  false) == TM_Ok;
+}
+
+static void
+take_over_rows(Relation heap, bool by_worker)
+{
+	ListCell   *cell;
+
+	foreach(cell, find_rows(heap, by_worker))
+	{
+		PendingEvent *pending = lfirst(cell);
+
+		if (delete_row(heap, &pending->tid) &&
+			!medsync_event_exists(pending->row.id))
+			medsync_event_write(&pending->row);
+	}
+}
+
+/*
+ * Make events of what is pending, unless another transaction is about it.
+ * Our own may be a caller's, which then has to be able to write.
+ */
+void
+medsync_pending_take_over(bool by_worker)
+{
+	Relation	heap;
+	MemoryContext context;
+	MemoryContext oldcontext;
+	LOCKTAG		tag;
+
+	if (medsync_pending_count(SnapshotSelf, NULL, 1) == 0)
+		return;
+	heap = medsync_open(TABLE_NAME, AccessShareLock);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
+					   RelationGetRelid(heap), 0);
+	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL &&
+		ConditionalLockRelation(heap, RowExclusiveLock))
+	{
+		context = AllocSetContextCreate(CurrentMemoryContext,
+										"medsync pending events",
+										ALLOCSET_DEFAULT_SIZES);
+		oldcontext = MemoryContextSwitchTo(context);
+		take_over_rows(heap, by_worker);
+		MemoryContextSwitchTo(oldcontext);
+		MemoryContextDelete(context);
+	}
+	table_close(heap, NoLock);
+}
+
+/*---- Looking ----*/
+
+/* How many rows there are, counted up to a limit, and the time of the oldest. */
+int64
+medsync_pending_count(Snapshot snapshot, TimestampTz *oldest, int64 limit)
+{
+	Relation	heap = medsync_open(TABLE_NAME, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(heap);
+	int64		count = 0;
+	MedsyncScan scan;
+	HeapTuple	tuple;
+
+	medsync_scan_begin(&scan, heap, NULL, snapshot, 0, NULL);
+	while (count < limit && (tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		bool		isnull;
+		TimestampTz at = DatumGetTimestampTz(heap_getattr(tuple,
+														  Anum_pending_at,
+														  desc, &isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		if (oldest != NULL && !isnull && (count == 0 || at < *oldest))
+			*oldest = at;
+		count++;
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return count;
+}
+
+/* An item of medsync.status */
+static void
+report_pending(MedsyncStatusReport *report)
+{
+	TimestampTz oldest = GetCurrentTimestamp();
+	int64		count = medsync_pending_count(GetActiveSnapshot(), &oldest,
+											  PG_INT64_MAX);
+	int64		age = (GetCurrentTimestamp() - oldest) / USECS_PER_SEC;
+
+	if (count == 0)
+		medsync_status_add(report, "pending_events", "0", MEDSYNC_STATUS_OK,
+						   NULL);
+	else
+		medsync_status_add(report, "pending_events",
+						   psprintf(INT64_FORMAT ", oldest: %s", count,
+									medsync_status_age(Max(age, 0))),
+						   MEDSYNC_STATUS_WARNING,
+						   RecoveryInProgress() ?
+						   "The primary enters them into the ledger." :
+						   "Refusals or damage wait to be entered into the ledger: raise max_worker_processes, and see the server's log.");
+}
+
+/* The sealer's turn: have somebody take over what is pending. */
+static void
+look_after_pending(void)
+{
+	static TimestampTz failed_at = 0;
+
+	if (medsync_pending_count(SnapshotSelf, NULL, 1) == 0 ||
+		(failed_at != 0 &&
+		 !TimestampDifferenceExceeds(failed_at, GetCurrentTimestamp(),
+									 RETRY_AFTER)))
+		return;
+	failed_at = medsync_apart(MEDSYNC_APART_RECORD_PENDING, NULL, 0) ? 0 :
+		GetCurrentTimestamp();
+}
+
+/* Runs in the worker that the sealer asked for. */
+static void
+take_over_apart(const uint8 *payload, size_t len)
+{
+	medsync_records_track();
+	medsync_pending_take_over(true);
+}
+
+void
+medsync_pending_init(void)
+{
+	medsync_apart_register(MEDSYNC_APART_RECORD_PENDING, take_over_apart);
+	medsync_status_register(report_pending);
+	medsync_worker_on_turn(look_after_pending);
+}
