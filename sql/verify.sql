@@ -248,7 +248,7 @@ $$;
 -- and the next one covers the same entries, so that taking one away here hides nothing
 CREATE VIEW ledger_table AS
 	SELECT oid::regclass AS name FROM pg_class
-	WHERE relnamespace = 'medsync'::regnamespace AND relkind = 'r' AND relname NOT IN ('_lookup', '_checkpoint', '_cosignature', '_witness', '_spent_challenge', 'person', 'person_key', 'person_licence', 'notice', '_record', '_record_chunk', '_record_version', '_record_wrap', 'record_event') ORDER BY relname COLLATE "C";
+	WHERE relnamespace = 'medsync'::regnamespace AND relkind = 'r' AND relname NOT IN ('_lookup', '_checkpoint', '_cosignature', '_witness', '_spent_challenge', 'person', 'person_key', 'person_licence', 'notice', '_record', '_record_head', '_pending_event', '_record_chunk', '_record_version', '_record_wrap', 'record_event') ORDER BY relname COLLATE "C";
 SELECT name FROM ledger_table WHERE attack(format('DELETE FROM %s', name)) IN ('no row', 'not found');
 SELECT name FROM ledger_table WHERE attack(format('DELETE FROM %s WHERE ctid = (SELECT min(ctid) FROM %1$s)', name)) IN ('no row', 'not found');
 SELECT name FROM ledger_table WHERE attack(format('DELETE FROM %s WHERE ctid = (SELECT max(ctid) FROM %1$s)', name)) IN ('no row', 'not found');

@@ -105,6 +105,7 @@ SELECT medsync.get_record(gen_random_uuid());
 \set ON_ERROR_STOP 1
 RESET SESSION AUTHORIZATION;
 UPDATE medsync._record_chunk SET body = set_byte(body, 0, get_byte(body, 0) # 1) WHERE version = 2;
+INSERT INTO medsync._pending_event VALUES (gen_random_uuid(), now(), gen_random_uuid(), 1, 'denied', gen_random_uuid(), gen_random_uuid(), 'eve', 'not entitled');
 INSERT INTO medsync._spent_challenge VALUES ('\x00112233445566778899aabbccddeeff', now());
 SELECT medsync.seal();
 -- unsealed

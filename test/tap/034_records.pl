@@ -286,7 +286,7 @@ my $large = put($node, $db, "testing.bytes(2 * $MIB + 7)", [ 'bob', 'carol' ]);
 
 SKIP:
 {
-	skip 'Python with cryptography and PyNaCl is not there', 11 unless outside_python();
+	skip 'Python with cryptography and PyNaCl is not there', 13 unless outside_python();
 
 	my $content = query($node, $db, "SELECT encode(testing.bytes(2 * $MIB + 7), 'hex')");
 	my $stored = stored_record($node, $db, $large);
@@ -308,6 +308,9 @@ SKIP:
 	}
 	is(open_outside({ %$stored, command => 'statement' }), 'holds', 'Python verifies the vault\'s statement');
 	is(open_outside({ %$stored, command => 'statement', media_type => 'text/html' }), 'does not hold', 'and no other one');
+	my $versions = stored_record($node, $db, $record, 3);
+	is(open_outside({ %$versions, command => 'head' }), 'holds', 'Python verifies the record\'s head');
+	is(open_outside({ %$versions, command => 'head', revision => 1 }), 'does not hold', 'and no other one');
 }
 
 SKIP:

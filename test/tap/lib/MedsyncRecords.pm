@@ -127,6 +127,9 @@ SELECT jsonb_build_object(
 	'signature', encode(v.signature, 'hex'),
 	'ledger', (SELECT encode(l.id, 'hex') FROM medsync._ledger l),
 	'vault_key', encode(medsync.vault_key(), 'hex'),
+	'head_version', h.version, 'revision', h.revision, 'head_signature', encode(h.signature, 'hex'),
+	'signatures', (SELECT jsonb_agg(jsonb_build_array(s.version, encode(s.signature, 'hex')) ORDER BY s.version)
+		FROM medsync._record_version s WHERE s.record = r.record),
 	'chunks', (SELECT jsonb_agg(encode(c.body, 'hex') ORDER BY c.chunk) FROM medsync._record_chunk c
 		WHERE c.record = r.record AND c.version = v.version),
 	'wraps', (SELECT jsonb_agg(jsonb_build_object(
@@ -134,7 +137,7 @@ SELECT jsonb_build_object(
 			'wrapped', encode(w.wrapped, 'hex'), 'granted_by', replace(w.granted_by::text, '-', ''),
 			'granted_at', (extract(epoch FROM w.granted_at - '2000-01-01 00:00+00') * 1000000)::bigint))
 		FROM medsync._record_wrap w WHERE w.record = r.record AND w.version = v.version))
-FROM medsync._record r JOIN medsync._record_version v USING (record)
+FROM medsync._record r JOIN medsync._record_version v USING (record) JOIN medsync._record_head h USING (record)
 WHERE r.record = '$record' AND v.version = $version
 SQL
 }

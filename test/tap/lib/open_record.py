@@ -2,13 +2,14 @@
 # statement, with nobody's code but Python's cryptography and PyNaCl.
 #
 # Reads one JSON object from standard input, bytes in hexadecimal:
-#   command      "open", "key" or "statement"
+#   command      "open", "key", "statement" or "head"
 #   private_key  PKCS#8 DER of the holder                  (open)
 #   data_key     the data key itself, instead of the above (key)
 #   wrapped, algorithm                                     (open)
 #   record, version, key_id, patient, length, chunks: list (open, key)
 #   vault_key    SubjectPublicKeyInfo DER                  (statement)
 #   signature, ledger, record_author, media_type, author, created_at, wraps
+#   head_version, revision, head_signature, signatures     (head)
 # Prints the content or "holds" in hexadecimal or text, or "does not open".
 
 import hashlib
@@ -89,12 +90,23 @@ def statement(job):
     return text
 
 
+def head(job):
+    versions = hashlib.sha256()
+    for number, signature in job['signatures']:
+        versions.update(u32(number) + bytes.fromhex(signature))
+    return (b'medsync record state v1\n' + bytes.fromhex(job['ledger']) +
+            bytes.fromhex(job['record']) + u32(job['head_version']) +
+            u64(job['revision']) + versions.digest())
+
+
 def main():
     job = json.load(sys.stdin)
-    if job['command'] == 'statement':
+    if job['command'] in ('statement', 'head'):
+        name = job['command'] == 'head' and 'head_signature' or 'signature'
+        text = head(job) if job['command'] == 'head' else statement(job)
         key = serialization.load_der_public_key(bytes.fromhex(job['vault_key']))
         try:
-            key.verify(bytes.fromhex(job['signature']), statement(job))
+            key.verify(bytes.fromhex(job[name]), text)
         except InvalidSignature:
             return 'does not hold'
         return 'holds'
