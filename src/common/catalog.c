@@ -144,9 +144,7 @@ check_shape(Relation heap)
 	if (*checked == relid)
 		return;
 	shape = find_shape(RelationGetRelationName(heap));
-	if (shape == NULL)
-		return;
-	if (!medsync_shape_holds(shape, heap))
+	if (shape != NULL && !medsync_shape_holds(shape, heap))
 		ereport(ERROR,
 				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
 				 errmsg("table \"%s.%s\" does not have its original columns",
