@@ -7,8 +7,8 @@
  * each tracked table looks like, at ddl_command_end they compare: a trigger
  * that stood must stand, a column must keep its type, and where rows are
  * signed its name, a new one must be nullable and without a default.  What
- * is allowed (a new name, a new column) becomes a new manifest.  sql_drop and table_rewrite see what only
- * the server knows.
+ * is allowed (a new name, a new column) becomes a new manifest.  sql_drop and
+ * table_rewrite see what only the server knows.
  *
  * A table is guarded from the moment its number is open and its capture
  * trigger is enabled ALWAYS, so the guards are inert while a dump is being
