@@ -506,6 +506,37 @@ SQL
 	note("$run->{transactions} transactions");
 	cmp_ok($run->{transactions}, '>', 50, 'and get on');
 	is(as($node, $db, 'pat', "SELECT length(medsync.get_record('$r'))"), '1500000', 'it is still there');
+
+	# what one record's lock puts in order does not fail for its order
+	my $small = put($node, $db, q('small'), ['bob']);
+	my $near = put($node, $db, q('its neighbour in the index'), ['bob']);
+	$node->safe_psql($db, <<SQL);
+CREATE FUNCTION testing.change_small(what int, which int) RETURNS void LANGUAGE plpgsql AS \$\$
+DECLARE
+	r uuid := (ARRAY['$small', '$near']::uuid[])[which];
+	person uuid := '@{[ query($node, $db, q(SELECT testing.id('paul'))) ]}';
+BEGIN
+	CASE what
+		WHEN 1 THEN PERFORM medsync.grant_record(r, person);
+		WHEN 2 THEN PERFORM medsync.revoke_record(r, person);
+		WHEN 3 THEN PERFORM medsync.rewrap_record(r, person);
+		ELSE PERFORM medsync.get_record(r);
+	END CASE;
+EXCEPTION WHEN undefined_object THEN
+	NULL;
+END \$\$;
+SQL
+	$script = script('change_small.sql', <<'SQL');
+\set what random(1, 4)
+\set which random(1, 2)
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT testing.change_small(:what, :which);
+COMMIT;
+SQL
+	$run = pgbench_run($node, $db, '-U', 'pat', '-n', '-c', 20, '-j', 2, '-T', 4, '--failures-detailed', '-f', $script);
+	is($run->{status}, 0, 'twenty sessions do so in SERIALIZABLE') or diag($run->{err});
+	cmp_ok($run->{transactions}, '>', 50, 'and get on');
+	like($run->{out}, qr/number of serialization failures: 0 /, 'none fails because of the others');
 	is( query($node, $db, <<SQL), '', 'all versions have the same holders');
 SELECT DISTINCT array_agg(person ORDER BY person) FROM medsync._record_wrap WHERE record = '$r' GROUP BY version OFFSET 1
 SQL

@@ -145,6 +145,19 @@ attack('chunks of no version',
 attack('chunks of no record',
 	"INSERT INTO medsync._record_chunk SELECT gen_random_uuid(), 1, chunk, body FROM medsync._record_chunk WHERE record = '$a';", 'content', ['extra medsync._record_chunk']);
 
+# who signs a statement anew looks at the chunks that it is of, of every version
+{
+	my $old_chunk = "UPDATE medsync._record_chunk SET body = set_bit(body, 77, 1 - get_bit(body, 77)) WHERE record = '$v' AND version = 1 AND chunk = 1;";
+
+	attack('a bit of a chunk of an old version, and somebody grants', $old_chunk, 'MS006', [$chunk], record => $v, do => "SELECT medsync.grant_record('$v', testing.id('carol'))");
+	attack('the same, and a wrap is replaced by a grant', $old_chunk, 'MS006', [$chunk], record => $v, do => "SELECT medsync.grant_record('$v', testing.id('bob'))");
+	attack('the same, and a holder wraps anew', $old_chunk, 'MS006', [$chunk], record => $v, as => 'bob', do => "SELECT medsync.rewrap_record('$v')");
+	attack('the same, and the newest version is read', $old_chunk, 'content', [$chunk], record => $v);
+	attack('the same, and another version is put', $old_chunk, 'content', [$chunk], record => $v,
+		do => "SELECT 'content' FROM medsync.put_record('patient-1', 'as it was', 'x', '{}', '$v')");
+	attack('the same, and somebody looks who has access', $old_chunk, 'content', [$chunk], record => $v, do => "SELECT 'content' FROM medsync.record_access('$v')");
+}
+
 # ------------------------------------------------------------------
 # What the statement says
 # ------------------------------------------------------------------
@@ -180,8 +193,8 @@ UPDATE medsync._record SET patient = 'patient-2' WHERE record = '$a';
 UPDATE medsync._record_version SET patient = 'patient-2' WHERE record = '$a';
 UPDATE medsync._record_wrap SET patient = 'patient-2' WHERE record = '$a';
 SQL
-attack('author of the record', "UPDATE medsync._record SET author = testing.id('bob') WHERE record = '$a';", 'MS006', [ 'altered medsync._record$', $signature ],
-	as => 'bob', do => "SELECT medsync.revoke_record('$a', testing.id('carol'))");
+attack("author of the record, who $_->[0]", "UPDATE medsync._record SET author = testing.id('bob') WHERE record = '$a';", 'MS006', [ 'altered medsync._record$', $signature ],
+	as => 'bob', do => "SELECT medsync.$_->[1]") foreach [ 'puts', "put_record('patient-1', 'x', 'x', '{}', '$a')" ], [ 'wraps', "rewrap_record('$a', testing.id('carol'))" ];
 attack('versions that change places', <<SQL, 'MS006', [ $version, $signature ], record => $v);
 UPDATE medsync._record_version SET version = version + 10 WHERE record = '$v';
 UPDATE medsync._record_version SET version = 13 - version WHERE record = '$v';
@@ -207,7 +220,6 @@ INSERT INTO medsync._record_wrap
 SQL
 attack('a holder added', $add_paul, 'MS006', [ 'extra medsync._record_wrap', $signature ], as => 'paul');
 attack('a holder added, and somebody grants', $add_paul, 'MS006', [$signature], do => "SELECT medsync.grant_record('$a', testing.id('bob'))");
-attack('a holder added, and somebody revokes another', $add_paul, 'MS006', [$signature], do => "SELECT medsync.revoke_record('$a', testing.id('bob'))");
 attack('a holder added, and a version is put', $add_paul, 'MS006', [$signature], do => "SELECT medsync.put_record('patient-1', 'x', 'x', '{}', '$a')");
 attack('a holder added, and somebody looks who has access', $add_paul, 'MS006', [$signature], do => "SELECT * FROM medsync.record_access('$a')");
 attack('a holder replaced', "UPDATE medsync._record_wrap SET person = testing.id('paul') WHERE record = '$a' AND person = testing.id('bob');", 'MS006', [$signature], as => 'paul');
@@ -251,7 +263,6 @@ DELETE FROM medsync._record_chunk WHERE record = '$old'; INSERT INTO medsync._re
 SQL
 attack('all rows from before a revocation but the head', $roll_back, 'MS006', [ $version, 'extra medsync._record_wrap', $head ], record => $old, as => 'bob');
 attack('the same, and somebody grants', $roll_back, 'MS006', [$head], record => $old, do => "SELECT medsync.grant_record('$old', testing.id('bob'))");
-attack('the same, and somebody revokes', $roll_back, 'MS006', [$head], record => $old, do => "SELECT medsync.revoke_record('$old', testing.id('carol'))");
 attack('the same, and somebody looks who has access', $roll_back, 'MS006', [$head], record => $old, do => "SELECT * FROM medsync.record_access('$old')");
 attack('all that was before a revocation is put back', $roll_back . <<SQL, 'content', [ $version, 'extra medsync._record_wrap', 'altered medsync._record_head' ], record => $old, as => 'bob');
 DELETE FROM medsync._record_head WHERE record = '$old'; INSERT INTO medsync._record_head SELECT * FROM testing.old_head;
@@ -286,6 +297,142 @@ SQL
 attack('its versions are gone, its patient asks', <<SQL, 'MS006', [ 'missing medsync._record_version', 'extra medsync._record_chunk' ], as => 'pat');
 DELETE FROM medsync._record_wrap WHERE record = '$a'; DELETE FROM medsync._record_version WHERE record = '$a';
 SQL
+
+# ------------------------------------------------------------------
+# Damage does not stop a revocation
+# ------------------------------------------------------------------
+
+# three versions, of which bob and carol hold each
+my $w = put($node, $db, 'testing.bytes(1100000, 1)', [ 'bob', 'carol' ]);
+put($node, $db, "testing.bytes(1100000, $_)", [], record => $w) foreach 2, 3;
+my @w_tables = qw(_record _record_head _record_version _record_wrap _record_chunk);
+$node->safe_psql($db, join ';', map { "CREATE TABLE testing.w$_ AS SELECT * FROM medsync.$_ WHERE record = '$w'" } @w_tables);
+
+# An attack, after which somebody revokes bob, or "whom"; what the warning
+# names; what bob, carol and "after" then get of each version, after "then",
+# another attack.
+sub revocation
+{
+	my ($name, $sql, $warning, %option) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $by = $option{by} || 'pat';
+	my $whom = $option{whom} || 'bob';
+	my $counts = "SELECT concat_ws('|', (SELECT count(*) FROM medsync.record_event WHERE event = 'damaged' AND record = '$w'),
+	(SELECT count(*) FROM medsync.notice WHERE kind = 'damaged' AND record = '$w'))";
+	my @before = split /\|/, query($node, $db, $counts);
+	my $get = join "\n", map {
+		my $who = $_;
+		map { "SAVEPOINT s; SET LOCAL SESSION AUTHORIZATION $who; \\echo get $who $_\nSELECT 'gets ' || length(medsync.get_record('$w', version => $_)); ROLLBACK TO s;" } 1 .. 3
+	} qw(bob carol);
+	my ($out, $err) = ('', '');
+
+	$node->psql($db, <<SQL, stdout => \$out, stderr => \$err);
+\\set VERBOSITY verbose
+\\set ON_ERROR_STOP 1
+BEGIN;
+@{[ past($sql) ]}
+SET LOCAL SESSION AUTHORIZATION $by;
+SELECT 'revoked' || medsync.revoke_record('$w', testing.id('$whom'))::text;
+RESET SESSION AUTHORIZATION;
+\\echo damages
+$counts;
+SELECT 'event ' || count(*) FROM medsync.record_event WHERE record = '$w' AND event = 'revoke' AND recipient = testing.id('$whom');
+SELECT 'held ' || count(*) FROM medsync._record_wrap WHERE record = '$w' AND person = testing.id('$whom');
+SELECT 'rekeyed ' || coalesce(string_agg(v.version::text, ' ' ORDER BY v.version), '') FROM medsync._record_version v JOIN testing.w_record_version o USING (record, version) WHERE v.key_id <> o.key_id;
+SELECT 'signed ' || coalesce(string_agg(v.version::text, ' ' ORDER BY v.version), '') FROM medsync._record_version v JOIN testing.w_record_version o USING (record, version) WHERE v.signature NOT IN (o.signature, decode(repeat('00', 64), 'hex'));
+@{[ $option{then} ? past($option{then}) : '' ]}
+SELECT 'found ' || verdict || ' ' || coalesce(relation, '-') FROM medsync.verify() WHERE severity = 'error';
+\\set ON_ERROR_STOP 0
+\\set VERBOSITY sqlstate
+$get
+ROLLBACK;
+SQL
+	like($out, qr/^revoked$/m, "$name: it is revoked") or diag($err);
+	like($err, qr/WARNING:\s+MS006: access was revoked, but the record is damaged\nDETAIL:\s+$warning\n/, "$name: the caller is told");
+	like($out, qr/^event 1$/m, "$name: the revocation is an event");
+	like($out, qr/^held 0$/m, "$name: no row is left");
+	foreach my $what (qw(rekeyed signed))
+	{
+		my ($versions) = $out =~ /^$what ([\d ]*)$/m;
+		is($versions, $option{$what}, "$name: versions that are $what");
+	}
+	# the results of six gets, in their order, one each on stdout or stderr
+	my %got = map { $_ => 'MS006' } map { my $who = $_; map { "$who $_" } 1 .. 3 } qw(bob carol);
+	$got{"$1 $2"} = 'content' while $out =~ /get (\w+) (\d)\ngets 1100000$/mg;
+	my @states = $err =~ /ERROR:\s+(\w{5})$/mg;
+	foreach my $case (map { my $who = $_; map { "$who $_" } 1 .. 3 } qw(bob carol))
+	{
+		$got{$case} = shift @states if $got{$case} ne 'content';
+	}
+	foreach my $who (qw(bob carol))
+	{
+		is(join(' ', map { $got{"$who $_"} // '-' } 1 .. 3), $option{$who}, "$name: what $who gets");
+	}
+	my @findings = $out =~ /^found (.*)$/mg;
+	foreach my $pattern (@{ $option{found} })
+	{
+		ok(scalar(grep { /$pattern/ } @findings), "$name: verify finds $pattern") or diag("@findings");
+	}
+	my @after = $out =~ /^damages\n(\d+)\|(\d+)$/m;
+	is(join('|', $after[0] - $before[0], $after[1] - $before[1]), '1|1', "$name: one event of damage and one notice");
+	return;
+}
+
+my $denied = '42501 42501 42501';
+my $kept = 'content content content';
+
+revocation('a bit of a chunk of an old version', "UPDATE medsync._record_chunk SET body = set_bit(body, 77, 1 - get_bit(body, 77)) WHERE record = '$w' AND version = 1 AND chunk = 1;",
+	"Damaged in record $w: version 1\\.", rekeyed => '2 3', signed => '1 2 3', bob => $denied, carol => 'MS006 content content', found => [$chunk]);
+revocation('the same, and the author revokes', "DELETE FROM medsync._record_chunk WHERE record = '$w' AND version = 1 AND chunk = 0;",
+	"Damaged in record $w: version 1\\.", rekeyed => '2 3', signed => '1 2 3', bob => $denied, carol => 'MS006 content content', found => [$chunk], by => 'alice');
+revocation('chunks of the newest version', "UPDATE medsync._record_chunk SET body = '' WHERE record = '$w' AND version = 3;",
+	"Damaged in record $w: version 3\\.", rekeyed => '1 2', signed => '1 2 3', bob => $denied, carol => 'content content MS006', found => [$chunk]);
+revocation('the server\'s wrap', "UPDATE medsync._record_version SET server_wrap = set_bit(server_wrap, 200, 1 - get_bit(server_wrap, 200)) WHERE record = '$w' AND version = 2;",
+	"Damaged in record $w: version 2\\.", rekeyed => '1 3', signed => '1 2 3', bob => $denied, carol => 'content MS006 content', found => ['entry_missing medsync._record_version']);
+my $altered = "UPDATE medsync._record_version SET media_type = 'text/html' WHERE record = '$w' AND version = 2;";
+revocation('what a version says', $altered,
+	"Damaged in record $w: version 2\\.", rekeyed => '1 3', signed => '1 3', bob => $denied, carol => 'content MS006 content', found => [$signature]);
+revocation('a holder\'s row of the newest version', "UPDATE medsync._record_wrap SET granted_at = 'epoch' WHERE record = '$w' AND version = 3 AND person = testing.id('carol');",
+	"Damaged in record $w: version 3\\.", rekeyed => '1 2', signed => '1 2', bob => $denied, carol => 'content content MS006', found => [$signature]);
+revocation('the recipient\'s row of the newest version is gone', "DELETE FROM medsync._record_wrap WHERE record = '$w' AND version = 3 AND person = testing.id('bob');",
+	"Damaged in record $w: version 3\\.", rekeyed => '1 2', signed => '1 2', bob => $denied, carol => 'content content MS006', found => [$signature]);
+revocation('all versions', "UPDATE medsync._record_version SET length = length - 1 WHERE record = '$w';",
+	"Damaged in record $w: version 1, 2, 3\\.", rekeyed => '', signed => '', bob => $denied, carol => 'MS006 MS006 MS006', found => [$signature]);
+revocation('the head', "UPDATE medsync._record_head SET revision = revision + 1 WHERE record = '$w';",
+	"Record $w is not in its newest state; nothing of it was encrypted anew\\.", rekeyed => '', signed => '', bob => $denied, carol => 'MS006 MS006 MS006', found => [$head]);
+revocation('no head', "DELETE FROM medsync._record_head WHERE record = '$w';",
+	"Record $w is not in its newest state; nothing of it was encrypted anew\\.", rekeyed => '', signed => '', bob => $denied, carol => 'MS006 MS006 MS006', found => ['missing medsync._record_head']);
+revocation('a holder added, who is revoked', <<SQL, "Damaged in record $w: version 3\\.", whom => 'paul', rekeyed => '1 2 3', signed => '1 2 3', bob => $kept, carol => $kept, found => ['entry_missing medsync._record_wrap']);
+INSERT INTO medsync._record_wrap
+	SELECT record, version, testing.id('paul'), patient, NULL, 0, NULL, now(), granted_by
+	FROM medsync._record_wrap WHERE record = '$w' AND version = 3 AND person = testing.id('bob');
+SQL
+
+# what was damaged then, put back as it was before, is not given to who was revoked
+revocation('a damaged version is put back', $altered, "Damaged in record $w: version 2\\.", rekeyed => '1 3', signed => '1 3',
+	bob => '42501 MS006 42501', carol => 'content MS006 content', found => [$signature], then => <<SQL);
+UPDATE medsync._record_version SET media_type = 'text/plain' WHERE record = '$w' AND version = 2;
+INSERT INTO medsync._record_wrap SELECT * FROM testing.w_record_wrap WHERE version = 2 AND person = testing.id('bob');
+SQL
+revocation('a damaged version is put back with its signature', $altered, "Damaged in record $w: version 2\\.", rekeyed => '1 3', signed => '1 3',
+	bob => '42501 MS006 42501', carol => 'MS006 MS006 MS006', found => [$head], then => <<SQL);
+DELETE FROM medsync._record_version WHERE record = '$w' AND version = 2; INSERT INTO medsync._record_version SELECT * FROM testing.w_record_version WHERE version = 2;
+INSERT INTO medsync._record_wrap SELECT * FROM testing.w_record_wrap WHERE version = 2 AND person = testing.id('bob');
+SQL
+revocation('damaged chunks are put back', "DELETE FROM medsync._record_chunk WHERE record = '$w' AND version = 1;", "Damaged in record $w: version 1\\.", rekeyed => '2 3', signed => '1 2 3',
+	bob => 'MS006 42501 42501', carol => 'MS006 content content', found => [$signature], then => <<SQL);
+INSERT INTO medsync._record_chunk SELECT * FROM testing.w_record_chunk WHERE version = 1;
+INSERT INTO medsync._record_wrap SELECT * FROM testing.w_record_wrap WHERE version = 1 AND person = testing.id('bob');
+SQL
+my $roll_back_w = join "\n", map { "DELETE FROM medsync.$_ WHERE record = '$w'; INSERT INTO medsync.$_ SELECT * FROM testing.w$_;" } qw(_record_version _record_wrap _record_chunk);
+as($node, $db, 'alice', "SELECT medsync.grant_record('$w', testing.id('paul'))");
+revocation('all rows from before a grant but the head', $roll_back_w, "Record $w is not in its newest state; nothing of it was encrypted anew\\.",
+	rekeyed => '', signed => '', bob => $denied, carol => 'MS006 MS006 MS006', found => [$head]);
+attack('a damaged record of which somebody holds nothing', "UPDATE medsync._record_version SET length = length - 1 WHERE record = '$w';", 'MS006', [$signature],
+	record => $w, do => "SELECT medsync.revoke_record('$w', testing.id('nils'))");
+as($node, $db, 'pat', "SELECT medsync.revoke_record('$w', testing.id('paul'))");
+is(as($node, $db, 'carol', "SELECT length(medsync.get_record('$w', version => 2))"), '1100000', 'nothing of this was committed');
+is_clean($node, $db, 'and all of it is clean');
 
 # ------------------------------------------------------------------
 # What is told to whom
