@@ -14,7 +14,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION medsync;
 
 -- nothing is stored before the first track()
-SELECT format('SELECT %s AS rows, %L AS tables', string_agg(format('(SELECT count(*) FROM medsync.%I)', relname), ' + '),
+SELECT format('SELECT %s AS rows, %L AS tables', string_agg(format('(SELECT count(*) FROM medsync.%I)', relname), ' + ' ORDER BY relname),
 	string_agg(relname, ' ' ORDER BY relname))
 FROM pg_class WHERE relnamespace = 'medsync'::regnamespace AND relkind = 'r' \gexec
 
