@@ -21,7 +21,7 @@ PROOFS = src/proofs/note.o src/proofs/tiles.o src/proofs/signer.o src/proofs/sig
 	src/proofs/submit.o src/proofs/openings.o src/proofs/audit.o
 IDENTITY = src/identity/people.o src/identity/keys.o src/identity/actor.o \
 	src/identity/sign_in.o src/identity/notice.o src/identity/signature.o \
-	src/identity/signed_table.o
+	src/identity/signed_table.o src/identity/revocation.o
 RECORDS = src/records/store.o src/records/envelope.o src/records/access.o \
 	src/records/event.o src/records/pending.o src/records/records.o src/records/verify_records.o
 

@@ -241,7 +241,7 @@ BEGIN; :past UPDATE shaped SET i = '30 days'; :found
 ALTER TYPE colour RENAME TO shade;
 ALTER TYPE shade ADD VALUE 'blau' BEFORE 'grün';
 ALTER DOMAIN day SET DEFAULT '2000-01-01';
-ALTER TYPE reading RENAME ATTRIBUTE value TO val;
+ALTER TYPE reading RENAME TO measurement;
 ALTER TYPE report SET SCHEMA public;
 UPDATE every SET c_colour = 'blau' WHERE id = 'one';
 SELECT check_all();

@@ -113,6 +113,8 @@ SELECT attempt('ALTER TYPE triage RENAME VALUE ''red'' TO ''black''');
 SELECT attempt('ALTER TYPE address ADD ATTRIBUTE zip text');
 SELECT attempt('ALTER TYPE address DROP ATTRIBUTE street CASCADE');
 SELECT attempt('ALTER TYPE address ALTER ATTRIBUTE street TYPE varchar CASCADE');
+SELECT attempt('ALTER TYPE address RENAME ATTRIBUTE street TO road CASCADE');
+SELECT attempt('ALTER TABLE loose RENAME colour TO hue');
 SELECT attempt('ALTER TABLE loose ADD COLUMN x int');
 SELECT attempt('ALTER TABLE loose DROP COLUMN colour');
 SELECT state('DROP TYPE address CASCADE');
@@ -225,7 +227,6 @@ SELECT * FROM findings;
 -- the types
 SELECT state('ALTER TYPE triage ADD VALUE ''amber'' BEFORE ''red''');
 SELECT state('ALTER TYPE triage RENAME TO severity');
-SELECT state('ALTER TYPE address RENAME ATTRIBUTE street TO road CASCADE');
 SELECT state('ALTER TYPE address RENAME TO home');
 INSERT INTO typed VALUES ('road', 'amber');
 UPDATE other SET home = ('road', 'red'), homes = '{"(a,green)"}', urgency = 'amber', range = '[green,red]';

@@ -75,7 +75,8 @@ WHERE relnamespace = 'medsync'::regnamespace AND relkind IN ('r', 'v')
 -- and admins and auditors with its tables: nothing either
 SELECT c.oid::regclass, r, p FROM pg_class c, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p,
 	unnest('{medsync_admin,medsync_auditor,pg_monitor}'::text[]) r
-WHERE relnamespace = 'medsync'::regnamespace AND relkind = 'r' AND has_table_privilege(r, c.oid, p);
+WHERE relnamespace = 'medsync'::regnamespace AND relkind = 'r' AND has_table_privilege(r, c.oid, p)
+ORDER BY c.relname, r, p;
 
 --
 -- Writers need no right on the ledger

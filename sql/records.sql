@@ -134,6 +134,26 @@ SELECT try('author', $$SELECT medsync.put_record('regress-1', 'x', 'x')$$);
 SELECT try('patient', format('SELECT count(*) FROM medsync.record_access(%s)', r()));
 ROLLBACK;
 
+-- in a parallel plan, through a function that claims to be safe
+CREATE FUNCTION in_parallel(uuid) RETURNS bytea LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN medsync.get_record($1); END';
+SELECT set_config(name, 'on', false) AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+\set VERBOSITY terse
+SELECT in_parallel(id) FROM record WHERE name = 'r';
+\set VERBOSITY default
+SELECT set_config(name, 'off', false) AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+
+-- nobody else writes
+\set VERBOSITY terse
+DELETE FROM medsync._record;
+UPDATE medsync._record_version SET media_type = 'x';
+DELETE FROM medsync._record_wrap;
+INSERT INTO medsync._record_wrap SELECT record, version, gen_random_uuid(), patient, key, algorithm, wrapped, granted_at, granted_by FROM medsync._record_wrap;
+DELETE FROM medsync.record_event;
+TRUNCATE medsync.record_event;
+ALTER TABLE medsync._record_wrap ADD COLUMN more text;
+DROP TRIGGER medsync_capture ON medsync.record_event;
+\set VERBOSITY default
+
 -- each of it is an event, and each event is an entry
 SELECT event, version, w.name, p.name AS recipient, replace(e.role, 'regress_medsync_', '') AS role, reason, count(*)
 FROM medsync.record_event e LEFT JOIN who w ON w.id = e.person LEFT JOIN who p ON p.id = e.recipient

@@ -173,12 +173,19 @@ ALTER TABLE note DROP CONSTRAINT note_pkey, ADD PRIMARY KEY (id, signature);
 ALTER TABLE note ADD COLUMN urgent bool DEFAULT false;
 ALTER TABLE note ADD COLUMN urgent bool;
 ALTER TABLE note RENAME COLUMN signature TO sig;
-ALTER TABLE note RENAME COLUMN signer TO signed_with;
+ALTER TABLE note RENAME COLUMN patient TO person;
+ALTER TABLE note RENAME COLUMN seen TO seen_by;
+CREATE TABLE heir () INHERITS (note);
+CREATE TABLE heir (LIKE note INCLUDING GENERATED);
+ALTER TABLE heir INHERIT note;
+DROP TABLE heir;
+ALTER TABLE note RENAME TO entry;
+ALTER TABLE entry RENAME TO note;
 SELECT relation, signer, signature FROM medsync.tracked WHERE relation = 'public.note';
 INSERT INTO note (id, body) VALUES (30, 'unsigned');
 UPDATE note SET seen = 3;
-SELECT medsync.check_signature(medsync.signing_bytes(n), n.sig, medsync.public_key(h.private)) AS as_before
-FROM note n JOIN held h ON h.id = n.signed_with WHERE n.id = 22;
+SELECT medsync.check_signature(medsync.signing_bytes(n), n.signature, medsync.public_key(h.private)) AS as_before
+FROM note n JOIN held h ON h.id = n.signer WHERE n.id = 22;
 
 -- --------------------------------------------------------------- signatures
 SELECT medsync.signatures(NULL);

@@ -5,9 +5,10 @@
  *
  * Stores nothing.  Tables are found by name on every call (two syscache
  * look-ups), so that DROP EXTENSION and CREATE EXTENSION need no
- * invalidation here.  What is remembered is which index is partial.  Locks
- * are those of the caller's table_open.  On a standby everything that reads
- * works.
+ * invalidation here.  What is remembered is which index is partial, and which
+ * table has the columns it must have: rows are read and written by column
+ * number, and a superuser can alter every table.  Locks are those of the
+ * caller's table_open.  On a standby everything that reads works.
  *
  *-------------------------------------------------------------------------
  */
@@ -81,11 +82,110 @@ medsync_extension_is_new(void)
 	return is_new;
 }
 
-/* Open a table of schema medsync. */
+/*---- The columns that our tables must have ----*/
+
+#define MAX_SHAPE_LISTS			8
+
+/* What the rooms have registered; each list ends with a table NULL */
+static const MedsyncShape *shape_lists[MAX_SHAPE_LISTS];
+static int	shape_list_count = 0;
+
+/* Tables that were found to have them, each at the place that its OID gives */
+static Oid	checked_tables[64];
+
+/* Announce what columns tables have; from _PG_init. */
+void
+medsync_shapes_register(const MedsyncShape *shapes)
+{
+	if (shape_list_count == MAX_SHAPE_LISTS)
+		elog(ERROR, "too many lists of tables");
+	shape_lists[shape_list_count++] = shapes;
+}
+
+/* One that was announced, by number from 0 on; NULL: there are no more. */
+const MedsyncShape *
+medsync_shape(int number)
+{
+	int			i;
+
+	for (i = 0; i < shape_list_count; i++)
+	{
+		const MedsyncShape *shape;
+
+		for (shape = shape_lists[i]; shape->table != NULL; shape++)
+			if (number-- == 0)
+				return shape;
+	}
+	return NULL;
+}
+
+/* The columns that a table must have; NULL: nobody has said. */
+static const MedsyncShape *
+find_shape(const char *table)
+{
+	const MedsyncShape *shape;
+	int			i;
+
+	for (i = 0; (shape = medsync_shape(i)) != NULL; i++)
+		if (strcmp(shape->table, table) == 0)
+			break;
+	return shape;
+}
+
+/* Does a table have the columns that it must have? */
+bool
+medsync_shape_holds(const MedsyncShape *shape, Relation heap)
+{
+	TupleDesc	desc = RelationGetDescr(heap);
+	int			i;
+
+	if (desc->natts != shape->natts)
+		return false;
+	for (i = 0; i < shape->natts; i++)
+		if (TupleDescAttr(desc, i)->attisdropped ||
+			TupleDescAttr(desc, i)->atttypid != shape->types[i])
+			return false;
+	return true;
+}
+
+/* Raise an error unless an open table has the columns that it must have. */
+static void
+check_shape(Relation heap)
+{
+	Oid			relid = RelationGetRelid(heap);
+	Oid		   *checked = &checked_tables[relid % lengthof(checked_tables)];
+	const MedsyncShape *shape;
+
+	if (*checked == relid)
+		return;
+	shape = find_shape(RelationGetRelationName(heap));
+	if (shape != NULL && !medsync_shape_holds(shape, heap))
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+				 errmsg("table \"%s.%s\" does not have its original columns",
+						MEDSYNC_SCHEMA, RelationGetRelationName(heap))));
+	*checked = relid;
+}
+
+/* Forget that a table was checked, or all were. */
+static void
+forget_checked(Oid relid)
+{
+	if (!OidIsValid(relid))
+		memset(checked_tables, 0, sizeof(checked_tables));
+	else if (checked_tables[relid % lengthof(checked_tables)] == relid)
+		checked_tables[relid % lengthof(checked_tables)] = InvalidOid;
+}
+
+/*
+ * Open a table of schema medsync, which has the columns it must have: a lock
+ * on it keeps them.
+ */
 Relation
 medsync_open(const char *name, LOCKMODE lockmode)
 {
 	Oid			relid = medsync_relation_oid(name);
+	Relation	heap;
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
@@ -93,8 +193,12 @@ medsync_open(const char *name, LOCKMODE lockmode)
 				 errmsg("relation \"%s.%s\" does not exist",
 						MEDSYNC_SCHEMA, name),
 				 errhint("Run CREATE EXTENSION medsync in this database.")));
-	return table_open(relid, lockmode);
+	heap = table_open(relid, lockmode);
+	check_shape(heap);
+	return heap;
 }
+
+/*---- Reading ----*/
 
 /*
  * Begin a scan that takes no predicate locks.
@@ -191,12 +295,13 @@ static struct
 	bool		partial;
 }			known_indexes[16];
 
-/* Relation cache callback: forget what is known of an index, or of all. */
+/* Relation cache callback: forget what is known of a relation, or of all. */
 static void
-forget_index(Datum arg, Oid relid)
+forget_relation(Datum arg, Oid relid)
 {
 	int			i;
 
+	forget_checked(relid);
 	for (i = 0; i < (int) lengthof(known_indexes); i++)
 	{
 		if (!OidIsValid(relid) || known_indexes[i].index == relid)
@@ -207,7 +312,7 @@ forget_index(Datum arg, Oid relid)
 void
 medsync_catalog_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_index, (Datum) 0);
+	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
 }
 
 /* May we leave this index alone, unopened, because it is known to be partial? */

@@ -24,6 +24,17 @@
 #define MEDSYNC_ADMIN		"medsync_admin"
 #define MEDSYNC_AUDITOR		"medsync_auditor"
 
+#define MEDSYNC_SHAPE_COLUMNS_MAX	12
+
+/* The columns that a table of ours must have */
+typedef struct MedsyncShape
+{
+	const char *table;
+	bool		needed;			/* verify() can read nothing without it */
+	int			natts;
+	Oid			types[MEDSYNC_SHAPE_COLUMNS_MAX];
+} MedsyncShape;
+
 /* A scan that takes no predicate locks; see medsync_scan_begin() */
 typedef struct MedsyncScan
 {
@@ -52,6 +63,10 @@ extern Oid	medsync_relation_oid(const char *name);
 extern Oid	medsync_function_oid(const char *name);
 extern bool medsync_extension_is_new(void);
 extern Relation medsync_open(const char *name, LOCKMODE lockmode);
+
+extern void medsync_shapes_register(const MedsyncShape *shapes);
+extern const MedsyncShape *medsync_shape(int number);
+extern bool medsync_shape_holds(const MedsyncShape *shape, Relation heap);
 
 extern void medsync_scan_begin(MedsyncScan *scan, Relation heap,
 							   const char *index, Snapshot snapshot,

@@ -20,7 +20,6 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
-#include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -137,6 +136,7 @@ medsync_actor_sign_in(const uint8 *person, const uint8 *key, bool transaction)
 Datum
 medsync_sign_out(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfParallelMode("medsync.sign_out()");
 	set_actor("", GUC_ACTION_SET);
 	PG_RETURN_VOID();
 }
@@ -218,7 +218,7 @@ find_answer(uint64 generation, TimestampTz now)
 bool
 medsync_actor(uint8 *person)
 {
-	TimestampTz now = GetCurrentStatementStartTimestamp();
+	TimestampTz now = medsync_identity_now();
 	uint64		generation = medsync_identity_generation();
 
 	if (!answer.valid || answer.generation != generation ||

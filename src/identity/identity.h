@@ -15,7 +15,6 @@
 #include "datatype/timestamp.h"
 #include "ledger/entry.h"
 #include "utils/hsearch.h"
-#include "utils/snapshot.h"
 #include "vault/public_key.h"
 
 #define MEDSYNC_PERSON_ID_SIZE	MEDSYNC_ID_SIZE
@@ -55,8 +54,8 @@ extern bool medsync_person_key_valid(const MedsyncPersonKey *key, TimestampTz at
 /* The newest key of a person that wraps and is valid now; NULL: none */
 extern const MedsyncPersonKey *medsync_person_wrapping_key(const uint8 *person);
 
-/* For verify: every key, read by a snapshot; hash by id, entries MedsyncPersonKey, freed with the context */
-extern HTAB *medsync_person_keys_load(Snapshot snapshot, MemoryContext context);
+/* For verify: every key there is now; hash by id, entries MedsyncPersonKey, freed with the context */
+extern HTAB *medsync_person_keys_load(MemoryContext context);
 
 /* Tell a person: a row of notice, and NOTIFY.  As the extension's owner. */
 extern void medsync_notice(const char *subject, const char *kind,

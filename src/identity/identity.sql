@@ -2,8 +2,9 @@
 -- identity: tables
 -- ------------------------------------------------------------------
 
--- The functions below check what they store; the constraints also hold for
--- a superuser who writes by hand, whose writes are recorded as everybody's.
+-- Written by the functions below only, which check what they store: once the
+-- tables are tracked, with the first call that writes, nobody else can.  No
+-- foreign keys, since pg_restore --jobs loads tables in any order.
 CREATE TABLE medsync.person (
 	id pg_catalog.uuid NOT NULL,
 	kind pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
@@ -15,6 +16,7 @@ CREATE TABLE medsync.person (
 	specialties pg_catalog.text[] NOT NULL,
 	CONSTRAINT person_pkey PRIMARY KEY (id),
 	CONSTRAINT person_role_key UNIQUE (role),
+	CONSTRAINT person_subject_key UNIQUE (subject),
 	CONSTRAINT person_kind_check CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY[
 		'patient', 'practitioner', 'nurse', 'pharmacist', 'insurer',
 		'researcher', 'admin', 'auditor', 'device'])),
@@ -48,8 +50,7 @@ CREATE TABLE medsync.person_key (
 	revoked_at pg_catalog.timestamptz,
 	revocation_reason pg_catalog.text,
 	CONSTRAINT person_key_pkey PRIMARY KEY (id),
-	CONSTRAINT person_key_public_key_key UNIQUE (public_key),
-	CONSTRAINT person_key_person_fkey FOREIGN KEY (person) REFERENCES medsync.person (id)
+	CONSTRAINT person_key_public_key_key UNIQUE (public_key)
 );
 CREATE INDEX person_key_person_idx ON medsync.person_key (person);
 REVOKE ALL ON TABLE medsync.person_key FROM PUBLIC;
@@ -76,8 +77,7 @@ CREATE TABLE medsync.person_licence (
 	valid_until pg_catalog.timestamptz,
 	revoked_at pg_catalog.timestamptz,
 	revocation_reason pg_catalog.text,
-	CONSTRAINT person_licence_pkey PRIMARY KEY (id),
-	CONSTRAINT person_licence_person_fkey FOREIGN KEY (person) REFERENCES medsync.person (id)
+	CONSTRAINT person_licence_pkey PRIMARY KEY (id)
 );
 CREATE INDEX person_licence_person_idx ON medsync.person_licence (person);
 REVOKE ALL ON TABLE medsync.person_licence FROM PUBLIC;

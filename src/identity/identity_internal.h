@@ -56,15 +56,20 @@ extern void medsync_people_revoke(FunctionCallInfo fcinfo, const char *table,
 
 /* keys.c */
 extern uint64 medsync_identity_generation(void);
+extern TimestampTz medsync_identity_now(void);
 extern const MedsyncPerson *medsync_person_by_role(const char *role);
 
 /* the room's parts, in medsync_identity_init's order */
 extern void medsync_keys_init(void);
 extern void medsync_actor_init(void);
 extern void medsync_sign_in_init(void);
+extern void medsync_revocation_init(void);
 
 /* actor.c */
 extern void medsync_actor_sign_in(const uint8 *person, const uint8 *key,
 								  bool transaction);
+
+/* revocation.c */
+extern void medsync_revocation_begins(void);
 
 #endif							/* MEDSYNC_IDENTITY_INTERNAL_H */

@@ -14,7 +14,7 @@
  * What they find is remembered for the session.  A statement trigger on the
  * tables invalidates them in the relation cache, and with that everything
  * that any session remembers; a session hears of it at the beginning of its
- * next statement at the latest.  Nothing is locked but the tables, shared,
+ * next statement or transaction at the latest.  Nothing is locked but the tables, shared,
  * for reading.  Everything that reads works on a standby.
  *
  *-------------------------------------------------------------------------
@@ -29,12 +29,15 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+
+#include "compat.h"
 
 #include "common/catalog.h"
 #include "identity/identity_internal.h"
@@ -117,21 +120,35 @@ medsync_keys_init(void)
 
 /*
  * Which generation of people and keys is current.  Messages of other sessions
- * are read once a statement: an open transaction that holds all its locks
- * already would not read any.
+ * are read once a statement, since an open transaction that holds all its
+ * locks already would not read any, and once a transaction, since one CALL
+ * can run many.
  */
 uint64
 medsync_identity_generation(void)
 {
 	static TimestampTz heard_in = 0;
+	static LocalTransactionId heard_in_lxid = InvalidLocalTransactionId;
 	TimestampTz statement = GetCurrentStatementStartTimestamp();
 
-	if (statement != heard_in)
+	if (statement != heard_in || MEDSYNC_LOCAL_XID != heard_in_lxid)
 	{
 		AcceptInvalidationMessages();
 		heard_in = statement;
+		heard_in_lxid = MEDSYNC_LOCAL_XID;
 	}
 	return generation;
+}
+
+/*
+ * The time at which people and keys are judged: when the statement began, or
+ * the transaction, if that was later.
+ */
+TimestampTz
+medsync_identity_now(void)
+{
+	return Max(GetCurrentStatementStartTimestamp(),
+			   GetCurrentTransactionStartTimestamp());
 }
 
 /* Make room for what is to be remembered, if that is outdated or too much. */
@@ -187,12 +204,14 @@ typedef struct LookUp
 } LookUp;
 
 static void
-look_up(LookUp *look, const char *table, const char *index, ScanKey key)
+look_up(LookUp *look, const char *table, const char *index, int nkeys,
+		ScanKey key)
 {
 	look->heap = medsync_open(table, AccessShareLock);
 	look->snapshot =
 		RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(look->heap)));
-	medsync_scan_begin(&look->scan, look->heap, index, look->snapshot, 1, key);
+	medsync_scan_begin(&look->scan, look->heap, index, look->snapshot, nkeys,
+					   key);
 }
 
 static void
@@ -295,7 +314,7 @@ find_person(const char *index, ScanKey scan_key)
 	LookUp		look;
 	HeapTuple	tuple;
 
-	look_up(&look, "person", index, scan_key);
+	look_up(&look, "person", index, 1, scan_key);
 	person_relid = RelationGetRelid(look.heap);
 	tuple = medsync_scan_next(&look.scan);
 	if (tuple != NULL)
@@ -354,7 +373,7 @@ medsync_person_key_find(const uint8 *id)
 	if (result != NULL)
 		return result;
 	uuid_scan_key(&scan_key, id);
-	look_up(&look, "person_key", "person_key_pkey", &scan_key);
+	look_up(&look, "person_key", "person_key_pkey", 1, &scan_key);
 	person_key_relid = RelationGetRelid(look.heap);
 	tuple = medsync_scan_next(&look.scan);
 	if (tuple != NULL)
@@ -388,7 +407,7 @@ medsync_person_key_valid(const MedsyncPersonKey *key, TimestampTz at)
 const MedsyncPersonKey *
 medsync_person_wrapping_key(const uint8 *person)
 {
-	TimestampTz now = GetCurrentStatementStartTimestamp();
+	TimestampTz now = medsync_identity_now();
 	MedsyncPersonKey newest = {.valid_from = DT_NOBEGIN};
 	bool		found = false;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -400,7 +419,7 @@ medsync_person_wrapping_key(const uint8 *person)
 	HeapTuple	tuple;
 
 	uuid_scan_key(&scan_key, person);
-	look_up(&look, "person_key", "person_key_person_idx", &scan_key);
+	look_up(&look, "person_key", "person_key_person_idx", 1, &scan_key);
 	while ((tuple = medsync_scan_next(&look.scan)) != NULL)
 	{
 		MedsyncPersonKey key;
@@ -421,30 +440,32 @@ medsync_person_wrapping_key(const uint8 *person)
 	return found ? medsync_person_key_find(newest.id) : NULL;
 }
 
-/* Every key, by id, as a snapshot has them.  Rows that make no sense are not there. */
+/*
+ * Every key there is now, by id.  Rows that make no sense are not there.  An
+ * older snapshot would not do: capture takes keys that were committed since,
+ * as in a transaction that keeps its snapshot, and no key ever goes.
+ */
 HTAB *
-medsync_person_keys_load(Snapshot snapshot, MemoryContext context)
+medsync_person_keys_load(MemoryContext context)
 {
 	HASHCTL		ctl = {.keysize = MEDSYNC_ID_SIZE,.entrysize = sizeof(MedsyncPersonKey),.hcxt = context};
 	HTAB	   *result = hash_create("medsync keys", 64, &ctl,
 									 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
-	Relation	heap = medsync_open("person_key", AccessShareLock);
-	MedsyncScan scan;
+	LookUp		look;
 	HeapTuple	tuple;
 
-	medsync_scan_begin(&scan, heap, NULL, snapshot, 0, NULL);
-	scan.own_changes = true;
-	while ((tuple = medsync_scan_next(&scan)) != NULL)
+	look_up(&look, "person_key", NULL, 0, NULL);
+	look.scan.own_changes = true;
+	while ((tuple = medsync_scan_next(&look.scan)) != NULL)
 	{
 		MedsyncPersonKey key;
 
-		if (key_from_tuple(tuple, RelationGetDescr(heap), &key))
+		if (key_from_tuple(tuple, RelationGetDescr(look.heap), &key))
 			*(MedsyncPersonKey *) hash_search(result, key.id, HASH_ENTER,
 											  NULL) = key;
 	}
-	medsync_scan_end(&scan);
-	table_close(heap, AccessShareLock);
+	end_look_up(&look);
 	MemoryContextSwitchTo(oldcontext);
 	return result;
 }
@@ -530,6 +551,7 @@ medsync_add_key(PG_FUNCTION_ARGS)
 Datum
 medsync_revoke_key(PG_FUNCTION_ARGS)
 {
+	medsync_revocation_begins();
 	medsync_people_revoke(fcinfo, "person_key", "key");
 	PG_RETURN_VOID();
 }
@@ -550,7 +572,7 @@ medsync_verify_signature(PG_FUNCTION_ARGS)
 				 errmsg("key does not exist")));
 	person = medsync_person_find(key->person);
 	PG_RETURN_BOOL(person != NULL && person->active &&
-				   medsync_person_key_valid(key, GetCurrentStatementStartTimestamp()) &&
+				   medsync_person_key_valid(key, medsync_identity_now()) &&
 				   medsync_signature_verify(key->key,
 											VARDATA_ANY(message),
 											VARSIZE_ANY_EXHDR(message),

@@ -7,8 +7,10 @@
  * person_licence.  No row ever goes: what a person did names the row for
  * good.  Members of medsync_admin write, through these functions, which act
  * as the extension's owner; the tables are tracked from the first write on,
- * so that who changed what is in the ledger.  A superuser who writes by hand
- * is recorded like everybody.
+ * so that who changed what is in the ledger, and writing by hand is refused.
+ *
+ * person_key and person_licence name people without foreign keys: pg_restore
+ * loads tables in any order.  A person whom a function found stays.
  *
  * Lock order: the locks of medsync_track_own() (track.c), then
  * RowExclusiveLock on the table.  An error leaves nothing behind.  Writing
@@ -26,8 +28,10 @@
 #include "utils/builtins.h"
 
 #include "common/catalog.h"
+#include "common/errors.h"
 #include "identity/identity_internal.h"
 #include "identity/signature.h"
+#include "ledger/capture.h"
 #include "ledger/track.h"
 
 #define MAX_SPECIALTIES		100
@@ -35,6 +39,20 @@
 static const char *const kinds[] = {
 	"patient", "practitioner", "nurse", "pharmacist", "insurer",
 	"researcher", "admin", "auditor", "device"
+};
+
+/* The columns of the room's tables */
+static const MedsyncShape identity_shapes[] = {
+	{"person", false, 8, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, TEXTARRAYOID}},
+	{"person_key", false, 8, {UUIDOID, UUIDOID, TEXTOID, BYTEAOID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}},
+	{"person_licence", false, 9, {UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}},
+	{"notice", false, 6, {UUIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, UUIDOID,
+	TEXTOID}},
+	{"_spent_challenge", false, 2, {BYTEAOID, TIMESTAMPTZOID}},
+	{NULL}
 };
 
 PG_FUNCTION_INFO_V1(medsync_register_person);
@@ -47,13 +65,15 @@ PG_FUNCTION_INFO_V1(medsync_revoke_licence);
 void
 medsync_identity_init(void)
 {
-	medsync_track_allow("person");
-	medsync_track_allow("person_key");
-	medsync_track_allow("person_licence");
-	medsync_track_allow("notice");
+	medsync_shapes_register(identity_shapes);
+	medsync_track_allow("person", "_identity_changed");
+	medsync_track_allow("person_key", "_identity_changed");
+	medsync_track_allow("person_licence", "_identity_changed");
+	medsync_track_allow("notice", NULL);
 	medsync_keys_init();
 	medsync_actor_init();
 	medsync_sign_in_init();
+	medsync_revocation_init();
 	medsync_signature_init();
 }
 
@@ -69,10 +89,11 @@ medsync_people_execute(const char *command, int count,
 	Oid		   *types = palloc(count * sizeof(Oid));
 	Datum	   *values = palloc(count * sizeof(Datum));
 	char	   *nulls = palloc(count + 1);
+	MedsyncOwnWrite write;
 	Oid			save_userid;
 	int			save_sec_context;
 	uint64		changed;
-	int			result;
+	volatile int result;
 	int			i;
 
 	for (i = 0; i < count; i++)
@@ -85,12 +106,26 @@ medsync_people_execute(const char *command, int count,
 	medsync_act_as_extension_owner(&save_userid, &save_sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	result = SPI_execute_with_args(command, count, types, values, nulls,
-								   false, 0);
+	medsync_own_write_begin(&write);
+	PG_TRY();
+	{
+		result = SPI_execute_with_args(command, count, types, values, nulls,
+									   false, 0);
+	}
+	PG_FINALLY();
+	{
+		medsync_own_write_end(&write);
+	}
+	PG_END_TRY();
 	if (result < 0)
 		elog(ERROR, "SPI_execute_with_args failed: %s",
 			 SPI_result_code_string(result));
 	changed = SPI_processed;
+	if (result != SPI_OK_SELECT && write.rows != changed)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
+				 errmsg("a row of a person could not be written"),
+				 errdetail("Something interferes with a table of medsync: a rule, a trigger or a policy.")));
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
 	SetUserIdAndSecContext(save_userid, save_sec_context);
@@ -258,10 +293,15 @@ medsync_register_person(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2))
 		binds[3].value = PointerGetDatum(role_argument(PG_GETARG_OID(2)));
 	binds[4] = medsync_bind(TEXTOID, PointerGetDatum(subject));
-	medsync_people_execute("INSERT INTO medsync.person"
-						   " (id, kind, name, role, subject, status, specialties)"
-						   " VALUES ($1, $2, $3, $4, $5, 'registered', '{}')",
-						   5, binds);
+	if (medsync_people_execute("INSERT INTO medsync.person"
+							   " (id, kind, name, role, subject, status, specialties)"
+							   " VALUES ($1, $2, $3, $4, $5, 'registered', '{}')"
+							   " ON CONFLICT (subject) DO NOTHING",
+							   5, binds) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("subject is that of another person"),
+				 errhint("Who has it can open what is kept for it: one person a subject.")));
 	PG_RETURN_UUID_P(id);
 }
 

@@ -9,11 +9,13 @@
  *
  * Stores nothing: what held goes into the ledger entry.  Capture looks keys
  * and persons up as keys.c remembers them, and hears of changes with every
- * row; verify() reads the keys itself.  No locks but AccessShareLocks; works on a standby.
+ * row; verify() reads the keys itself.  No locks but AccessShareLocks; works
+ * on a standby.
  *
  * An entry says when its statement began, and a revocation is seen only when
  * it has committed.  So that what was entered between its beginning and its
- * commit is no false alarm, verify() takes a revoked key for another minute.
+ * commit is no false alarm, verify() takes a revoked key for another minute;
+ * revocation.c sees to it that the commit is not later than that.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,6 +37,7 @@
 
 #include "common/catalog.h"
 #include "common/json_text.h"
+#include "identity/identity_internal.h"
 #include "identity/signature.h"
 #include "ledger/capture.h"
 #include "ledger/verify.h"
@@ -211,7 +214,7 @@ put_licences(StringInfo buf, const uint8 *person, TimestampTz at)
 							   ",\"more\":true}");
 }
 
-/* Say what held of a key and its person when the statement began. */
+/* Say what held of a key and its person at a time. */
 static void
 write_note(StringInfo buf, const MedsyncPersonKey *key,
 		   const MedsyncPerson *person,
@@ -297,9 +300,11 @@ forget_note(Datum arg, Oid relid)
  * days.
  */
 static const char *
-judge_now(const MedsyncPersonKey *key, TimestampTz statement)
+judge_now(const MedsyncPersonKey *key)
 {
-	const char *problem = judge_validity(key, statement, 0);
+	const char *problem = judge_validity(key,
+										 GetCurrentStatementStartTimestamp(),
+										 0);
 
 	if (problem == NULL &&
 		!(TIMESTAMP_NOT_FINITE(key->valid_until) &&
@@ -312,7 +317,7 @@ judge_now(const MedsyncPersonKey *key, TimestampTz statement)
 static const char *
 check_row(MedsyncSignedRow *row)
 {
-	TimestampTz at = GetCurrentStatementStartTimestamp();
+	TimestampTz at = medsync_identity_now();
 	const MedsyncRowSignature *signature = row->signature;
 	const MedsyncPersonKey *key;
 	const char *problem;
@@ -323,7 +328,7 @@ check_row(MedsyncSignedRow *row)
 	AcceptInvalidationMessages();
 	key = medsync_person_key_find(signature->signer);
 	if ((problem = judge_key(key)) != NULL ||
-		(row->now && (problem = judge_now(key, at)) != NULL) ||
+		(row->now && (problem = judge_now(key)) != NULL) ||
 		(problem = judge_signature(key, signature, row->message,
 								   row->message_len)) != NULL)
 		return problem;
@@ -383,15 +388,42 @@ medsync_signature_judge_row(HTAB *keys, const MedsyncRowSignature *signature,
 		judge_signature(key, signature, message, message_len);
 }
 
+static void
+load_signers(void *arg)
+{
+	Verifier   *verifier = arg;
+
+	verifier->signers = medsync_person_keys_load(verifier->context);
+}
+
+/* Read the keys, once; where that fails, it is what is found. */
+static void
+find_signers(Verifier *verifier)
+{
+	FindingPlace place = NO_PLACE;
+	char	   *message;
+
+	if (verifier->signers != NULL || verifier->signers_unreadable)
+		return;
+	message = medsync_verify_try(load_signers, verifier);
+	if (message == NULL)
+		return;
+	verifier->signers_unreadable = true;
+	place.relation = "medsync.person_key";
+	medsync_verify_report(verifier, "error", "altered", place, NULL, NULL,
+						  psprintf("No signature was checked, since the keys of people could not be read: %s",
+								   message));
+}
+
 /* Check the signature of a row again; see verify.h. */
 static const char *
 verify_row(Verifier *verifier, const MedsyncVerifiedRow *row)
 {
 	const char *problem = NULL;
 
-	if (verifier->signers == NULL)
-		verifier->signers = medsync_person_keys_load(verifier->snapshot,
-													 verifier->context);
+	find_signers(verifier);
+	if (verifier->signers_unreadable)
+		return NULL;
 	if (row->entry != NULL)
 		problem = medsync_signature_judge_entry(verifier->signers, row->entry);
 	if (problem == NULL && row->signature != NULL)

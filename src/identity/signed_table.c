@@ -31,7 +31,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
 
@@ -43,7 +42,6 @@
 #include "ledger/ledger.h"
 #include "ledger/row.h"
 #include "ledger/track.h"
-#include "ledger/walk.h"
 
 /* Columns of signatures() */
 enum
@@ -194,6 +192,13 @@ check_table(Relation rel, const MedsyncTable *table,
 				 errmsg("cannot demand signatures for partition \"%s\" alone",
 						name),
 				 errhint("Name the partitioned table it belongs to.")));
+	if (!manifest->partitioned &&
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot demand signatures for table \"%s\", from which others inherit",
+						name),
+				 errdetail("Rows of the others would be seen with it, and need not be signed.")));
 	if (manifest->signer != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -621,7 +626,6 @@ medsync_signatures(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	MemoryContext oldcontext;
 	TimestampTz created_at;
-	Snapshot	snapshot;
 
 	require_argument(fcinfo, 0, "relation");
 	InitMaterializedSRF(fcinfo, 0);
@@ -632,9 +636,7 @@ medsync_signatures(PG_FUNCTION_ARGS)
 	oldcontext = MemoryContextSwitchTo(context);
 	memset(list.ledger_id, 0, sizeof(list.ledger_id));
 	(void) medsync_ledger_read(list.ledger_id, &created_at);
-	snapshot = RegisterSnapshot(medsync_walk_snapshot());
-	list.keys = medsync_person_keys_load(snapshot, context);
-	UnregisterSnapshot(snapshot);
+	list.keys = medsync_person_keys_load(context);
 	medsync_history_signed(PG_GETARG_OID(0),
 						   PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
 						   put_signature, &list);

@@ -10,6 +10,10 @@
  * row as stored is handed to the room that knows the keys, before anything is
  * recorded.
  *
+ * Tables of schema medsync that later rooms keep are tracked as well.  Their
+ * rows come from those rooms' own statements, or by logical replication;
+ * anybody else's are refused.
+ *
  * Every look-up here is done with non-MVCC snapshots: an MVCC one would give
  * unrelated SERIALIZABLE inserts a serialisation failure.  A relation's plan
  * is cached for the session and rebuilt after a relcache invalidation.  No
@@ -58,6 +62,7 @@ typedef struct CapturePlan
 	Oid			relid;			/* hash key */
 	bool		valid;
 	bool		busy;			/* a capture is using it */
+	bool		own;			/* a table that a later room keeps */
 	MedsyncPlan *plan;
 	MedsyncManifest *manifest;	/* NULL: no signature is demanded */
 	MedsyncManifest *root;		/* of the root partitioned table, or the same */
@@ -89,6 +94,9 @@ typedef struct EncodedRow
 
 static HTAB *capture_plans;
 static MedsyncSignatureCheck signature_check = NULL;
+
+/* The statement of a later room that is writing to its tables; NULL: none */
+static MedsyncOwnWrite *own_write = NULL;
 
 PG_FUNCTION_INFO_V1(medsync_capture);
 PG_FUNCTION_INFO_V1(medsync_truncate);
@@ -187,6 +195,7 @@ fill_plan(CapturePlan *cached, Relation rel)
 				 errhint("Call medsync.untrack() and medsync.track() to start a new baseline.")));
 	if (manifest->signer != 0)
 		keep_signing_manifests(cached, manifest, context);
+	cached->own = medsync_track_is_own(table->schema_name, table->table_name);
 	medsync_wire_store_u32(number, table->number);
 	cached->table_key = *medsync_vault_subject_key(MEDSYNC_SUBJECT_TABLE,
 												   number, sizeof(number));
@@ -442,6 +451,39 @@ share_toasted_values(TupleDesc desc, EncodedRow *old_row, EncodedRow *new_row)
 	}
 }
 
+/* A statement of a later room begins to write to that room's tables. */
+void
+medsync_own_write_begin(MedsyncOwnWrite *write)
+{
+	write->outer = own_write;
+	write->rows = 0;
+	own_write = write;
+}
+
+/* It has ended, by an error too. */
+void
+medsync_own_write_end(const MedsyncOwnWrite *write)
+{
+	own_write = write->outer;
+}
+
+/*
+ * A row of a table that a later room keeps: is it that room who writes?  What
+ * another server's room wrote, replication brings.
+ */
+static void
+count_own_row(Relation rel)
+{
+	if (own_write != NULL)
+		own_write->rows++;
+	else if (!IsLogicalWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_TRACKED),
+				 errmsg("table \"%s.%s\" is written by medsync's functions only",
+						MEDSYNC_SCHEMA, RelationGetRelationName(rel)),
+				 errhint("docs/identity.md and docs/records.md list the functions.")));
+}
+
 static void
 deform_row(HeapTuple tuple, TupleDesc desc, EncodedRow *row)
 {
@@ -501,6 +543,8 @@ medsync_capture(PG_FUNCTION_ARGS)
 						   MEDSYNC_CAPTURE_TRIGGER)));
 
 	cached = capture_plan(trigdata->tg_relation);
+	if (cached->own)
+		count_own_row(trigdata->tg_relation);
 	cached->busy = true;
 	desc = RelationGetDescr(trigdata->tg_relation);
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))

@@ -33,6 +33,21 @@ typedef struct MedsyncSignedRow
 typedef const char *(*MedsyncSignatureCheck) (MedsyncSignedRow *row);
 extern void medsync_capture_set_signature_check(MedsyncSignatureCheck check);
 
+/*
+ * Rows of tables that later rooms keep (track.h) are written between these
+ * two only, by statements of those rooms, superusers included.  "rows" says
+ * afterwards how many capture has recorded: if that is not how many the
+ * statement wrote, code of somebody else's wrote too.
+ */
+typedef struct MedsyncOwnWrite
+{
+	struct MedsyncOwnWrite *outer;
+	uint64		rows;
+} MedsyncOwnWrite;
+
+extern void medsync_own_write_begin(MedsyncOwnWrite *write);
+extern void medsync_own_write_end(const MedsyncOwnWrite *write);
+
 /* How many rows of a relation have no signature that holds */
 extern uint64 medsync_capture_count_unsigned(Relation rel);
 

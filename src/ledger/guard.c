@@ -5,15 +5,19 @@
  *
  * The guards do not parse commands.  At ddl_command_start they note what
  * each tracked table looks like, at ddl_command_end they compare: a trigger
- * that stood must stand, a column must keep its type, a new one must be
- * nullable and without a default.  What is allowed (a new name, a new
- * column) becomes a new manifest.  sql_drop and table_rewrite see what only
+ * that stood must stand, a column must keep its type, and where rows are
+ * signed its name, a new one must be nullable and without a default.  What
+ * is allowed (a new name, a new column) becomes a new manifest.  sql_drop and table_rewrite see what only
  * the server knows.
  *
  * A table is guarded from the moment its number is open and its capture
  * trigger is enabled ALWAYS, so the guards are inert while a dump is being
  * restored, and let go after untrack().  They refuse superusers too; what is
  * done while they are disabled, verify finds.
+ *
+ * Tables of schema medsync that later rooms keep may not be altered at all,
+ * but for what does not touch columns, triggers and names: those rooms read
+ * and write by column number.
  *
  * Nothing is stored but manifests.  Locks: none beyond the command's own,
  * and the registration lock for a new partition.  The notes live in memory
@@ -23,6 +27,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
@@ -40,6 +45,7 @@
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -60,6 +66,8 @@ typedef struct GuardedTable
 	Oid			schema;
 	MedsyncTable *table;
 	bool		truncate_guard; /* its truncate trigger stood */
+	bool		own;			/* a table that a later room keeps */
+	bool		notify;			/* and the trigger that the script put there */
 	TupleDesc	desc;
 } GuardedTable;
 
@@ -170,40 +178,124 @@ guarded_tables(void)
 		guarded->schema = get_rel_namespace(relid);
 		guarded->table = table;
 		guarded->truncate_guard = medsync_truncate_stands(relid);
+		guarded->own = medsync_track_is_own(table->schema_name,
+											table->table_name);
+		guarded->notify = guarded->own &&
+			medsync_notify_stands(relid, table->table_name);
 		guarded->desc = desc;
 		result = lappend(result, guarded);
 	}
 	return result;
 }
 
-/* Refuse a change of a type that a tracked column is built of. */
+/* Refuse a change of types if a column of a tracked table is built of one. */
 static void
-check_type_unused(List *tables, Oid type)
+check_column_type(const GuardedTable *guarded, Form_pg_attribute att,
+				  List *types)
+{
+	MedsyncCodec *codec = medsync_codec_create(att->atttypid,
+											   NameStr(att->attname),
+											   CurrentMemoryContext);
+	ListCell   *cell;
+
+	foreach(cell, types)
+		if (medsync_codec_uses_type(codec, lfirst_oid(cell)))
+			refuse(guarded->table->table_name,
+				   psprintf("Its column \"%s\" has values of type \"%s\".",
+							NameStr(att->attname),
+							format_type_be(lfirst_oid(cell))),
+				   UNTRACK_HINT);
+}
+
+/* Refuse a change of types that a tracked column is built of. */
+static void
+check_types_unused(List *tables, List *types)
 {
 	ListCell   *cell;
 
+	if (types == NIL)
+		return;
 	foreach(cell, tables)
 	{
 		GuardedTable *guarded = lfirst(cell);
+		MedsyncManifest *manifest = NULL;
 		int			i;
 
 		for (i = 0; i < guarded->desc->natts; i++)
 		{
 			Form_pg_attribute att = TupleDescAttr(guarded->desc, i);
+			const MedsyncColumn *column = NULL;
 
 			if (att->attisdropped || att->atttypid < FirstNormalObjectId)
 				continue;
-			if (medsync_codec_uses_type(medsync_codec_create(att->atttypid,
-															 NameStr(att->attname),
-															 CurrentMemoryContext),
-										type))
-				refuse(guarded->table->table_name,
-					   psprintf("Its column \"%s\" has values of type \"%s\".",
-								NameStr(att->attname),
-								format_type_be(type)),
-					   UNTRACK_HINT);
+			if (manifest == NULL)
+				manifest = medsync_manifest_load(guarded->table->number,
+												 guarded->table->manifest_version);
+			if (manifest != NULL)
+				column = medsync_manifest_column(manifest,
+												 NameStr(att->attname));
+			/* what is not recorded may have a type that cannot be */
+			if (column == NULL || !column->excluded)
+				check_column_type(guarded, att, types);
 		}
 	}
+}
+
+static void
+check_type_unused(List *tables, Oid type)
+{
+	if (OidIsValid(type))
+		check_types_unused(tables, list_make1_oid(type));
+}
+
+/* The tables that were made of a composite type. */
+static List *
+typed_tables(Oid type)
+{
+	Relation	heap = table_open(RelationRelationId, AccessShareLock);
+	List	   *result = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_class_reloftype, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(type));
+	scan = systable_beginscan(heap, InvalidOid, false, NULL, 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+		result = lappend_oid(result, ((Form_pg_class) GETSTRUCT(tuple))->oid);
+	systable_endscan(scan);
+	table_close(heap, AccessShareLock);
+	return result;
+}
+
+/*
+ * The row types that change when a column of a relation does: its own, those
+ * of tables that inherit from it, and with a composite type those of its
+ * tables.
+ */
+static List *
+changing_row_types(Oid relid)
+{
+	List	   *relids;
+	List	   *result = NIL;
+	ListCell   *cell;
+
+	if (!OidIsValid(relid))
+		return NIL;
+	relids = find_all_inheritors(relid, NoLock, NULL);
+	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
+		foreach(cell, typed_tables(get_rel_type_id(relid)))
+			relids = list_concat_unique_oid(relids,
+											find_all_inheritors(lfirst_oid(cell),
+																NoLock, NULL));
+	foreach(cell, relids)
+	{
+		Oid			type = get_rel_type_id(lfirst_oid(cell));
+
+		if (OidIsValid(type))
+			result = lappend_oid(result, type);
+	}
+	return result;
 }
 
 static GuardedTable *
@@ -245,7 +337,6 @@ check_alter_table(List *tables, const AlterTableStmt *stmt)
 	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 	GuardedTable *guarded = find_guarded(tables, relid);
 	ListCell   *cell;
-	Oid			type;
 
 	foreach(cell, stmt->cmds)
 	{
@@ -260,11 +351,99 @@ check_alter_table(List *tables, const AlterTableStmt *stmt)
 			refuse(guarded->table->table_name,
 				   "A partition of it would be detached.", UNTRACK_HINT);
 	}
-	if (!shape_changes)
+	if (shape_changes)
+		check_types_unused(tables, changing_row_types(relid));
+}
+
+/*
+ * What a rename may not even begin: what history() shows of the past, and
+ * what was signed, would read otherwise if attributes of a composite type
+ * that a tracked column uses got other names.  A table's own columns are in
+ * its manifests, see check_columns().
+ */
+static void
+check_rename(List *tables, const RenameStmt *stmt)
+{
+	if (stmt->renameType == OBJECT_ATTRIBUTE ||
+		stmt->renameType == OBJECT_COLUMN)
+		check_types_unused(tables,
+						   changing_row_types(RangeVarGetRelid(stmt->relation,
+															   NoLock, true)));
+	else if (stmt->renameType == OBJECT_SCHEMA &&
+			 strcmp(stmt->subname, MEDSYNC_SCHEMA) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_MEDSYNC_TRACKED),
+				 errmsg("cannot rename schema \"%s\" while tables are tracked",
+						MEDSYNC_SCHEMA),
+				 errdetail("The ledger finds its own tables by this name."),
+				 errhint("Call medsync.untrack() for each table of view medsync.tracked first.")));
+}
+
+/* May ALTER TABLE do this to a table that a later room keeps? */
+static bool
+leaves_shape(AlterTableType subtype)
+{
+	switch (subtype)
+	{
+		case AT_SetStatistics:
+		case AT_SetOptions:
+		case AT_ResetOptions:
+		case AT_SetStorage:
+		case AT_SetCompression:
+		case AT_SetRelOptions:
+		case AT_ResetRelOptions:
+		case AT_ReplaceRelOptions:
+		case AT_SetTableSpace:
+		case AT_ClusterOn:
+		case AT_DropCluster:
+		case AT_ReplicaIdentity:
+		case AT_ChangeOwner:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* The table that a command would alter, rename, or put something on. */
+static RangeVar *
+altered_table(Node *command)
+{
+	ListCell   *cell;
+
+	switch (nodeTag(command))
+	{
+		case T_AlterTableStmt:
+			foreach(cell, ((AlterTableStmt *) command)->cmds)
+				if (!leaves_shape(lfirst_node(AlterTableCmd, cell)->subtype))
+					return ((AlterTableStmt *) command)->relation;
+			return NULL;
+		case T_RenameStmt:
+			return ((RenameStmt *) command)->relation;
+		case T_AlterObjectSchemaStmt:
+			return ((AlterObjectSchemaStmt *) command)->relation;
+		case T_CreateTrigStmt:
+			return ((CreateTrigStmt *) command)->relation;
+		case T_RuleStmt:
+			return ((RuleStmt *) command)->relation;
+		default:
+			return NULL;
+	}
+}
+
+/* Refuse to alter a table that a later room keeps. */
+static void
+check_own_tables(List *tables, Node *command)
+{
+	RangeVar   *name = altered_table(command);
+	GuardedTable *guarded;
+
+	if (name == NULL)
 		return;
-	type = OidIsValid(relid) ? get_rel_type_id(relid) : InvalidOid;
-	if (OidIsValid(type))
-		check_type_unused(tables, type);
+	guarded = find_guarded(tables, RangeVarGetRelid(name, NoLock, true));
+	if (guarded != NULL && guarded->own)
+		refuse(guarded->table->table_name,
+			   "It is one of medsync's own tables: its columns, constraints, triggers and names must stay as they are.",
+			   UNTRACK_HINT);
 }
 
 /* What must be refused before it happens. */
@@ -273,24 +452,16 @@ check_command(List *tables, Node *command)
 {
 	if (tables == NIL)
 		return;
+	check_own_tables(tables, command);
 	if (IsA(command, AlterEnumStmt) &&
 		((AlterEnumStmt *) command)->oldVal != NULL)
 	{
 		TypeName   *name = makeTypeNameFromNameList(((AlterEnumStmt *) command)->typeName);
-		Oid			type = LookupTypeNameOid(NULL, name, true);
 
-		if (OidIsValid(type))
-			check_type_unused(tables, type);
+		check_type_unused(tables, LookupTypeNameOid(NULL, name, true));
 	}
-	else if (IsA(command, RenameStmt) &&
-			 ((RenameStmt *) command)->renameType == OBJECT_SCHEMA &&
-			 strcmp(((RenameStmt *) command)->subname, MEDSYNC_SCHEMA) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_MEDSYNC_TRACKED),
-				 errmsg("cannot rename schema \"%s\" while tables are tracked",
-						MEDSYNC_SCHEMA),
-				 errdetail("The ledger finds its own tables by this name."),
-				 errhint("Call medsync.untrack() for each table of view medsync.tracked first.")));
+	else if (IsA(command, RenameStmt))
+		check_rename(tables, (RenameStmt *) command);
 	else if (IsA(command, DropStmt) &&
 			 (((DropStmt *) command)->removeType == OBJECT_TYPE ||
 			  ((DropStmt *) command)->removeType == OBJECT_DOMAIN))
@@ -299,13 +470,10 @@ check_command(List *tables, Node *command)
 
 		/* CASCADE would reach into composite types that columns use */
 		foreach(cell, ((DropStmt *) command)->objects)
-		{
-			Oid			type = LookupTypeNameOid(NULL, lfirst_node(TypeName, cell),
-												 true);
-
-			if (OidIsValid(type))
-				check_type_unused(tables, type);
-		}
+			check_type_unused(tables,
+							  LookupTypeNameOid(NULL,
+												lfirst_node(TypeName, cell),
+												true));
 	}
 	else if (IsA(command, AlterTableStmt))
 		check_alter_table(tables, (AlterTableStmt *) command);
@@ -341,6 +509,7 @@ command_matters(Node *command)
 		case T_RenameStmt:
 		case T_AlterObjectSchemaStmt:
 		case T_CreateTrigStmt:
+		case T_RuleStmt:
 		case T_CreateStmt:
 		case T_CreateForeignTableStmt:
 		case T_CreateSchemaStmt:
@@ -361,7 +530,8 @@ medsync_guard_start(PG_FUNCTION_ARGS)
 	MemoryContext oldcontext;
 	GuardNotes *notes;
 
-	if (registering || !command_matters(data->parsetree) ||
+	if (registering || medsync_track_restoring() ||
+		!command_matters(data->parsetree) ||
 		!OidIsValid(medsync_relation_oid("_table")))
 		PG_RETURN_NULL();
 	if (notes_context == NULL)
@@ -440,6 +610,11 @@ check_columns(const GuardedTable *before, Relation rel,
 			MedsyncColumn *column = unconstify(MedsyncColumn *,
 											   medsync_manifest_column(manifest, NameStr(old->attname)));
 
+			if (manifest->signer != 0)
+				refuse(table,
+					   psprintf("Its rows must be signed, and would say something else if column \"%s\" got another name.",
+								NameStr(old->attname)),
+					   UNTRACK_HINT);
 			/* set apart, so that two columns can swap their names */
 			if (column != NULL)
 				renamed = list_concat(renamed,
@@ -453,12 +628,20 @@ check_columns(const GuardedTable *before, Relation rel,
 
 /*
  * Where rows must be signed, the columns of the signature stay, and a key:
- * without one the same signed row could be entered twice.
+ * without one the same signed row could be entered twice.  Nor can another
+ * table inherit, whose rows would be seen with them.
  */
 static void
-check_demand(const MedsyncManifest *manifest)
+check_demand(const MedsyncManifest *manifest, Oid relid)
 {
-	if (manifest->signer == 0 || medsync_manifest_demand_holds(manifest))
+	if (manifest->signer == 0)
+		return;
+	if (!manifest->partitioned &&
+		find_inheritance_children(relid, NoLock) != NIL)
+		refuse(manifest->table_name,
+			   "Its rows must be signed, and those of a table that inherits from it would not be.",
+			   UNTRACK_HINT);
+	if (medsync_manifest_demand_holds(manifest))
 		return;
 	refuse(manifest->table_name,
 		   manifest->key_count == 0 ?
@@ -480,7 +663,10 @@ check_table(const GuardedTable *before)
 		return;					/* dropped: guard_drop has said what it thinks */
 	if (!medsync_capture_stands(RelationGetRelid(rel)) ||
 		(before->truncate_guard &&
-		 !medsync_truncate_stands(RelationGetRelid(rel))))
+		 !medsync_truncate_stands(RelationGetRelid(rel))) ||
+		(before->notify &&
+		 !medsync_notify_stands(RelationGetRelid(rel),
+								before->table->table_name)))
 		refuse(before->table->table_name,
 			   "Its medsync triggers must stay as they are.", UNTRACK_HINT);
 	/* another session may have altered it while we waited for the lock */
@@ -493,7 +679,7 @@ check_table(const GuardedTable *before)
 	content = medsync_manifest_write(manifest);
 	check_columns(before, rel, manifest);
 	medsync_manifest_refresh(manifest, rel);
-	check_demand(manifest);
+	check_demand(manifest, before->relid);
 	if (strcmp(content, medsync_manifest_write(manifest)) != 0)
 	{
 		manifest->version++;
@@ -543,7 +729,8 @@ Datum
 medsync_guard_end(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = event_data(fcinfo);
-	GuardNotes *notes = registering ? NULL : pop_notes(data->parsetree);
+	GuardNotes *notes = registering || medsync_track_restoring() ? NULL :
+	pop_notes(data->parsetree);
 	ListCell   *cell;
 
 	if (notes == NULL)

@@ -26,6 +26,7 @@
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "storage/lmgr.h"
@@ -59,6 +60,22 @@ enum
 	Natts_era = 5
 };
 
+/* The columns of the room's tables */
+static const MedsyncShape ledger_shapes[] = {
+	{"_ledger", true, Natts_ledger, {BYTEAOID, TIMESTAMPTZOID}},
+	{"_era", true, Natts_era, {INT4OID, BYTEAOID, INT8OID, INT4OID, INT8OID}},
+	{"_table", true, 5, {INT4OID, TEXTOID, TEXTOID, INT4OID, BOOLOID}},
+	{"_manifest", true, 3, {INT4OID, INT4OID, TEXTOID}},
+	{"_journal", true, 3, {XID8OID, INT8OID, BYTEAOID}},
+	{"_image", true, 3, {BYTEAOID, INT4OID, BYTEAOID}},
+	{"_block", true, 10, {INT8OID, INT4OID, BYTEAOID, INT8OID, INT8OID, BYTEAOID,
+	PG_SNAPSHOTOID, XID8OID, TIMESTAMPTZOID, BYTEAOID}},
+	{"_block_order", true, 2, {INT8OID, BYTEAOID}},
+	{"_tile", true, 3, {INT4OID, INT8OID, BYTEAOID}},
+	{"_lookup", true, 4, {CHAROID, INT8OID, INT4OID, BYTEAOID}},
+	{NULL}
+};
+
 /* The session's copy of what every flush needs */
 static struct
 {
@@ -80,6 +97,7 @@ invalidate_ledger(Datum arg, Oid relid)
 void
 medsync_ledger_init(void)
 {
+	medsync_shapes_register(ledger_shapes);
 	CacheRegisterRelcacheCallback(invalidate_ledger, (Datum) 0);
 	medsync_journal_init();
 	medsync_capture_init();

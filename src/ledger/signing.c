@@ -40,23 +40,72 @@ typedef struct SignedColumns
 	size_t		cut_len;
 } SignedColumns;
 
+/* The root's columns, to be found by name */
+typedef struct RootColumns
+{
+	const MedsyncManifest *root;
+	const MedsyncColumn **by_name;	/* NULL: not needed yet */
+} RootColumns;
+
+/* Order a manifest's columns by name; of equal ones the first comes first. */
+static int
+compare_names(const void *a, const void *b)
+{
+	const MedsyncColumn *left = *(const MedsyncColumn *const *) a;
+	const MedsyncColumn *right = *(const MedsyncColumn *const *) b;
+	int			order = strcmp(left->name, right->name);
+
+	return order != 0 ? order : left->number - right->number;
+}
+
+/*
+ * The number that the root has for a name; 0: it has no such column.  The
+ * root may be a stranger's, with very many columns: its names are sorted once.
+ */
+static int
+number_by_name(RootColumns *columns, const char *name)
+{
+	int			low = 0;
+	int			high = columns->root->column_count;
+	int			i;
+
+	if (columns->by_name == NULL)
+	{
+		columns->by_name = palloc(sizeof(MedsyncColumn *) * Max(high, 1));
+		for (i = 0; i < high; i++)
+			columns->by_name[i] = &columns->root->columns[i];
+		qsort(columns->by_name, high, sizeof(MedsyncColumn *), compare_names);
+	}
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+
+		if (strcmp(columns->by_name[middle]->name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < columns->root->column_count &&
+		strcmp(columns->by_name[low]->name, name) == 0 ?
+		columns->by_name[low]->number : 0;
+}
+
 /*
  * The number that the root has for a column; 0: it has no such column.  It
  * is nearly always at the same place, "hint".
  */
 static int
-root_number(const MedsyncManifest *manifest, const MedsyncManifest *root,
+root_number(RootColumns *columns, const MedsyncManifest *manifest,
 			const MedsyncColumn *column, int hint)
 {
-	const MedsyncColumn *found;
+	const MedsyncManifest *root = columns->root;
 
 	if (root == manifest)
 		return column->number;
 	if (hint < root->column_count &&
 		strcmp(root->columns[hint].name, column->name) == 0)
 		return root->columns[hint].number;
-	found = medsync_manifest_column(root, column->name);
-	return found ? found->number : 0;
+	return number_by_name(columns, column->name);
 }
 
 /* Is it a value of type uuid?  Then copy its bytes. */
@@ -91,7 +140,7 @@ read_signature(const SignedColumn *column, MedsyncRowSignature *signature)
  * malformed, or has a column that a manifest has not.
  */
 static bool
-split_row(const MedsyncManifest *manifest, const MedsyncManifest *root,
+split_row(const MedsyncManifest *manifest, RootColumns *root,
 		  const void *row, size_t len, SignedColumns *split,
 		  MedsyncRowSignature *signature)
 {
@@ -120,7 +169,7 @@ split_row(const MedsyncManifest *manifest, const MedsyncManifest *root,
 		if (!medsync_canonical_skip(&reader))
 			return false;
 		column.len = reader.next - column.value;
-		column.number = root_number(manifest, root, &manifest->columns[place],
+		column.number = root_number(root, manifest, &manifest->columns[place],
 									place);
 		if (column.number == 0)
 			return false;
@@ -149,6 +198,18 @@ split_row(const MedsyncManifest *manifest, const MedsyncManifest *root,
 	return true;
 }
 
+/* Order columns by the root's number, and equal ones as in the row. */
+static int
+compare_columns(const void *a, const void *b)
+{
+	const SignedColumn *left = a;
+	const SignedColumn *right = b;
+
+	if (left->number != right->number)
+		return left->number < right->number ? -1 : 1;
+	return left->value < right->value ? -1 : left->value > right->value;
+}
+
 /*
  * Append columns under the root's numbers, and in their order: a partition
  * may have been made with its columns in another one.
@@ -158,15 +219,7 @@ put_renumbered(StringInfo message, SignedColumn *columns, int count)
 {
 	int			i;
 
-	for (i = 1; i < count; i++)
-	{
-		SignedColumn column = columns[i];
-		int			j;
-
-		for (j = i; j > 0 && columns[j - 1].number > column.number; j--)
-			columns[j] = columns[j - 1];
-		columns[j] = column;
-	}
+	qsort(columns, count, sizeof(SignedColumn), compare_columns);
 	for (i = 0; i < count; i++)
 	{
 		medsync_wire_put_varint(message, columns[i].number);
@@ -197,13 +250,14 @@ medsync_signing_message(StringInfo message, const uint8 *ledger_id,
 						const void *row, size_t len,
 						MedsyncRowSignature *signature)
 {
+	RootColumns columns = {.root = root};
 	SignedColumns split = {0};
 	bool		read;
 
 	memset(signature, 0, sizeof(MedsyncRowSignature));
 	split.columns = palloc(sizeof(SignedColumn) *
 						   Max(manifest->column_count, 1));
-	read = split_row(manifest, root, row, len, &split, signature);
+	read = split_row(manifest, &columns, row, len, &split, signature);
 	if (read)
 	{
 		enlargeStringInfo(message, (int) Min(len + 128, PG_INT32_MAX));
@@ -217,6 +271,8 @@ medsync_signing_message(StringInfo message, const uint8 *ledger_id,
 		else
 			put_row(message, row, len, &split);
 	}
+	if (columns.by_name != NULL)
+		pfree(columns.by_name);
 	pfree(split.columns);
 	return read;
 }

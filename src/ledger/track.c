@@ -64,9 +64,15 @@
 
 static bool owners_may_track = false;
 
-/* Names of the tables that medsync_track_own() may be asked for */
-static const char *own_tables[MAX_OWN_TABLES];
+/* The tables that medsync_track_own() may be asked for */
+static struct
+{
+	const char *name;
+	const char *notify;			/* see track.h */
+}			own_tables[MAX_OWN_TABLES];
 static int	own_table_count = 0;
+
+static bool restoring = false;	/* are we putting triggers back? */
 
 PG_FUNCTION_INFO_V1(medsync_track);
 PG_FUNCTION_INFO_V1(medsync_untrack);
@@ -85,11 +91,19 @@ medsync_track_init(void)
 
 /* Announce a table of schema medsync that is to be tracked; from _PG_init. */
 void
-medsync_track_allow(const char *table)
+medsync_track_allow(const char *table, const char *notify)
 {
 	if (own_table_count == MAX_OWN_TABLES)
 		elog(ERROR, "too many tables of medsync are to be tracked");
-	own_tables[own_table_count++] = table;
+	own_tables[own_table_count].name = table;
+	own_tables[own_table_count++].notify = notify;
+}
+
+/* The tables that were announced, by number from 0 on; NULL: no more. */
+const char *
+medsync_track_own_name(int number)
+{
+	return number < own_table_count ? own_tables[number].name : NULL;
 }
 
 /* Was this table announced? */
@@ -101,9 +115,28 @@ medsync_track_is_own(const char *schema_name, const char *table_name)
 	if (strcmp(schema_name, MEDSYNC_SCHEMA) != 0)
 		return false;
 	for (i = 0; i < own_table_count; i++)
-		if (strcmp(own_tables[i], table_name) == 0)
+		if (strcmp(own_tables[i].name, table_name) == 0)
 			return true;
 	return false;
+}
+
+/* The function of the trigger that the script put on such a table, or NULL. */
+const char *
+medsync_notify_function(const char *table)
+{
+	int			i;
+
+	for (i = 0; i < own_table_count; i++)
+		if (strcmp(own_tables[i].name, table) == 0)
+			return own_tables[i].notify;
+	return NULL;
+}
+
+/* Are the commands that run now ours, which put triggers back? */
+bool
+medsync_track_restoring(void)
+{
+	return restoring;
 }
 
 /* May the caller enter this relation into the ledger, or take it out? */
@@ -229,6 +262,19 @@ medsync_truncate_stands(Oid relid)
 	return trigger_stands(relid, MEDSYNC_TRUNCATE_TRIGGER, "_truncate",
 						  TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_STATEMENT |
 						  TRIGGER_TYPE_TRUNCATE);
+}
+
+/* Does the trigger stand that the script put on such a table, if it did? */
+bool
+medsync_notify_stands(Oid relid, const char *table)
+{
+	const char *function = medsync_notify_function(table);
+
+	return function == NULL ||
+		trigger_stands(relid, psprintf("medsync%s", function), function,
+					   TRIGGER_TYPE_AFTER | TRIGGER_TYPE_STATEMENT |
+					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
+					   TRIGGER_TYPE_DELETE | TRIGGER_TYPE_TRUNCATE);
 }
 
 static char *
@@ -655,10 +701,19 @@ restore_triggers(Oid relid, const MedsyncTable *table)
 				 errmsg("the ledger's manifest of table \"%s\" is missing",
 						table->table_name)));
 	medsync_act_as_extension_owner(&save_userid, &save_sec_context);
-	if (!medsync_truncate_stands(relid))
-		create_truncate_trigger(manifest);
-	if (!medsync_capture_stands(relid))
-		create_capture_trigger(manifest);
+	restoring = true;
+	PG_TRY();
+	{
+		if (!medsync_truncate_stands(relid))
+			create_truncate_trigger(manifest);
+		if (!medsync_capture_stands(relid))
+			create_capture_trigger(manifest);
+	}
+	PG_FINALLY();
+	{
+		restoring = false;
+	}
+	PG_END_TRY();
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 }
 

@@ -413,19 +413,23 @@ medsync_verify_signed_row(Verifier *verifier, const MedsyncManifest *manifest,
 
 /* An entry with a new row version, of a table that demands signatures. */
 static void
-check_signed_entry(Verifier *verifier, const MedsyncManifest *manifest,
+check_signed_entry(Verifier *verifier, const VerifiedTable *table,
 				   const MedsyncEntry *entry, bool has_row)
 {
+	FindingPlace place;
 	const char *problem;
 
 	if ((entry->fields & MEDSYNC_HAS_NEW) == 0)
 		return;
-	problem = medsync_verify_signed_row(verifier, manifest, entry,
+	problem = medsync_verify_signed_row(verifier, table->manifest, entry,
 										has_row ? &verifier->image : NULL);
-	if (problem != NULL)
-		medsync_verify_report(verifier, "error", "bad_signature",
-							  entry_place(verifier, entry), NULL, NULL,
-							  problem);
+	if (problem == NULL)
+		return;
+	place = entry_place(verifier, entry);
+	if (has_row)
+		place.row_key = medsync_verify_image_key(verifier, table, entry);
+	medsync_verify_report(verifier, "error", "bad_signature", place, NULL,
+						  NULL, problem);
 }
 
 
@@ -510,7 +514,7 @@ check_entry(Verifier *verifier, const MedsyncWalkEntry *item)
 		bool		has_row = check_key_and_image(verifier, item);
 
 		if (table->manifest != NULL && table->manifest->signer != 0)
-			check_signed_entry(verifier, table->manifest, entry, has_row);
+			check_signed_entry(verifier, table, entry, has_row);
 	}
 	balance_entry(verifier, item);
 }
@@ -1358,6 +1362,41 @@ check_not_in_trigger(void)
 				 errdetail("The statement's changes are not all recorded yet.")));
 }
 
+/*
+ * Have our tables the columns that they must have?  One that has not is never
+ * read, but told here; false if nothing can be read without it.
+ */
+static bool
+check_shapes(Verifier *verifier)
+{
+	bool		holds = true;
+	const MedsyncShape *shape;
+	int			i;
+
+	for (i = 0; (shape = medsync_shape(i)) != NULL; i++)
+	{
+		Oid			relid = medsync_relation_oid(shape->table);
+		Relation	heap = OidIsValid(relid) ?
+			try_table_open(relid, AccessShareLock) : NULL;
+
+		if (heap == NULL)
+			continue;
+		if (!medsync_shape_holds(shape, heap))
+		{
+			FindingPlace place = NO_PLACE;
+
+			place.relation = quote_qualified_identifier(MEDSYNC_SCHEMA,
+														shape->table);
+			medsync_verify_report(verifier, "error", "altered", place, NULL,
+								  NULL, "The table does not have its original columns.");
+			if (shape->needed)
+				holds = false;
+		}
+		table_close(heap, AccessShareLock);
+	}
+	return holds;
+}
+
 /* The whole of verify; a NULL result only counts. */
 static Verifier *
 run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
@@ -1367,6 +1406,7 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	Verifier   *verifier = palloc0(sizeof(Verifier));
+	bool		readable;
 	bool		exists;
 	int			malformed = 0;
 	int			i;
@@ -1385,14 +1425,16 @@ run_verify(FunctionCallInfo fcinfo, ReturnSetInfo *result)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("since_size must not be negative")));
-	if (!PG_ARGISNULL(0))
+	readable = check_shapes(verifier);
+	if (readable && !PG_ARGISNULL(0))
 		set_scope(verifier, PG_GETARG_OID(0));
-	exists = medsync_ledger_read(verifier->ledger_id,
-								 &verifier->ledger_created_at);
+	exists = readable && medsync_ledger_read(verifier->ledger_id,
+											 &verifier->ledger_created_at);
 	medsync_era_current(verifier->ledger_id, &verifier->here);
-	if (exists || count_rows(verifier, "_block") > 0 ||
-		medsync_tables(SnapshotSelf, &malformed) != NIL ||
-		count_rows(verifier, "_journal") > 0)
+	if (readable &&
+		(exists || count_rows(verifier, "_block") > 0 ||
+		 medsync_tables(SnapshotSelf, &malformed) != NIL ||
+		 count_rows(verifier, "_journal") > 0))
 	{
 		if (!exists)
 			report_ledger(verifier, "block_altered",

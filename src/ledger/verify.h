@@ -93,6 +93,7 @@ typedef struct Verifier
 	TimestampTz oldest_unsealed;
 	void	   *later;			/* a later room's, see below */
 	void	   *signers;		/* of the room that knows the keys of persons */
+	bool		signers_unreadable;
 } Verifier;
 
 /*
@@ -146,6 +147,9 @@ extern void medsync_verify_report(Verifier *verifier, const char *severity,
 extern char *medsync_verify_hex(const void *bytes, int len);
 extern int64 medsync_verify_block_of(Verifier *verifier, int64 index);
 extern VerifiedTable *medsync_verify_table(Verifier *verifier, uint32 number);
+extern Jsonb *medsync_verify_image_key(Verifier *verifier,
+									   const VerifiedTable *table,
+									   const MedsyncEntry *entry);
 extern void medsync_verify_missing_key(Verifier *verifier,
 									   MedsyncKeyStatus status,
 									   const uint8 *key_id,

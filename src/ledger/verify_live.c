@@ -178,6 +178,7 @@ typedef struct Rendering
 	const Datum *values;
 	const bool *isnull;
 	const MedsyncBalanceItem *item;
+	const MedsyncEntry *entry;	/* whose image is in the verifier */
 	Jsonb	   *row_key;
 } Rendering;
 
@@ -199,6 +200,53 @@ render_live_key(void *arg)
 
 	rendering->row_key = key_to_jsonb(rendering->plan, rendering->desc,
 									  rendering->values, rendering->isnull);
+}
+
+/* Render the key of the row in the verifier's image. */
+static void
+render_image_key(void *arg)
+{
+	Rendering  *rendering = arg;
+	const StringInfoData *image = &rendering->verifier->image;
+	MedsyncManifest *manifest =
+	medsync_manifest_load(rendering->entry->table, rendering->entry->manifest);
+	MedsyncRowReader *reader;
+	Datum	   *values;
+	bool	   *isnull;
+
+	if (manifest == NULL)
+		return;
+	reader = medsync_row_reader_create(manifest, rendering->table->manifest,
+									   NULL);
+	values = palloc(sizeof(Datum) * Max(reader->desc->natts, 1));
+	isnull = palloc(sizeof(bool) * Max(reader->desc->natts, 1));
+	if (medsync_row_decode(reader, image->data, image->len, values, isnull))
+		rendering->row_key = medsync_row_key_to_jsonb(reader, values, isnull);
+}
+
+/*
+ * The key of the row that an entry made, whose image is in the verifier; NULL
+ * if it cannot be told.
+ */
+Jsonb *
+medsync_verify_image_key(Verifier *verifier, const VerifiedTable *table,
+						 const MedsyncEntry *entry)
+{
+	Rendering	rendering = {.verifier = verifier,.table = table,.entry = entry};
+	Oid			relid = table->has_row ?
+		medsync_table_relid(&table->row) : InvalidOid;
+	Relation	rel = OidIsValid(relid) ?
+		try_relation_open(relid, AccessShareLock) : NULL;
+	MedsyncIdentity caller;
+	Jsonb	   *row_key;
+
+	if (rel == NULL)
+		return NULL;
+	medsync_act_as_table_owner(rel, &caller);
+	row_key = render_safely(render_image_key, &rendering);
+	medsync_act_as_caller(&caller);
+	relation_close(rel, AccessShareLock);
+	return row_key;
 }
 
 /*
@@ -624,10 +672,6 @@ render_missing(void *arg, const MedsyncWalkEntry *item)
 	Rendering  *missing = arg;
 	Verifier   *verifier = missing->verifier;
 	const MedsyncSubjectKey *subject;
-	MedsyncManifest *manifest;
-	MedsyncRowReader *reader;
-	Datum	   *values;
-	bool	   *isnull;
 	int64		chunks = 0;
 
 	if ((item->entry->fields & (MEDSYNC_HAS_IMAGE | MEDSYNC_HAS_LARGE_IMAGE)) == 0 ||
@@ -636,16 +680,8 @@ render_missing(void *arg, const MedsyncWalkEntry *item)
 		!medsync_image_open(item->header, item->entry, subject,
 							verifier->snapshot, &verifier->image, &chunks))
 		return;
-	manifest = medsync_manifest_load(item->entry->table,
-									 item->entry->manifest);
-	if (manifest == NULL)
-		return;
-	reader = medsync_row_reader_create(manifest, missing->table->manifest, NULL);
-	values = palloc(sizeof(Datum) * Max(reader->desc->natts, 1));
-	isnull = palloc(sizeof(bool) * Max(reader->desc->natts, 1));
-	if (medsync_row_decode(reader, verifier->image.data, verifier->image.len,
-						   values, isnull))
-		missing->row_key = medsync_row_key_to_jsonb(reader, values, isnull);
+	missing->entry = item->entry;
+	render_image_key(missing);
 }
 
 static void
@@ -770,6 +806,23 @@ awaits_triggers(const VerifiedTable *table)
 		medsync_track_is_own(table->row.schema_name, table->row.table_name);
 }
 
+/* Does the trigger stand that the script put on a table of a later room's? */
+static void
+check_notify_trigger(Verifier *verifier, const VerifiedTable *table, Oid relid)
+{
+	const char *function;
+
+	if (!medsync_track_is_own(table->row.schema_name, table->row.table_name))
+		return;
+	function = medsync_notify_function(table->row.table_name);
+	if (function != NULL &&
+		(!medsync_notify_stands(relid, table->row.table_name) ||
+		 !function_intact(function, psprintf("medsync%s", function))))
+		report_table(verifier, table, "guard_missing",
+					 psprintf("Trigger \"medsync%s\" is gone, disabled or altered.",
+							  function));
+}
+
 /* Do the triggers of a tracked table stand? */
 static void
 check_table_triggers(Verifier *verifier, const VerifiedTable *table)
@@ -782,6 +835,8 @@ check_table_triggers(Verifier *verifier, const VerifiedTable *table)
 	if (rel == NULL)
 		return;					/* reported as missing */
 	now = medsync_table_of(rel);
+	if (now != NULL && now->number == table->number)
+		check_notify_trigger(verifier, table, RelationGetRelid(rel));
 	if (now != NULL && now->number == table->number && !awaits_triggers(table))
 	{
 		if (!medsync_capture_stands(RelationGetRelid(rel)))
@@ -865,6 +920,51 @@ check_unknown_tables(Verifier *verifier)
 	table_close(heap, AccessShareLock);
 }
 
+/* Has a table a row that the caller sees? */
+static bool
+has_row(Verifier *verifier, Relation rel)
+{
+	MedsyncScan scan;
+	bool		found;
+
+	medsync_scan_begin(&scan, rel, NULL, verifier->snapshot, 0, NULL);
+	found = medsync_scan_next(&scan) != NULL;
+	medsync_scan_end(&scan);
+	return found;
+}
+
+/*
+ * Tables that later rooms keep are tracked by their first row, and untrack()
+ * lets go of them, for DROP EXTENSION: what is done to them since, no entry
+ * says.
+ */
+static void
+check_untracked_own_tables(Verifier *verifier)
+{
+	const char *name;
+	int			i;
+
+	for (i = 0; (name = medsync_track_own_name(i)) != NULL; i++)
+	{
+		Oid			relid = medsync_relation_oid(name);
+		Relation	rel = OidIsValid(relid) ?
+			try_relation_open(relid, AccessShareLock) : NULL;
+
+		if (rel == NULL)
+			continue;
+		if (has_row(verifier, rel) && medsync_table_of(rel) == NULL)
+		{
+			FindingPlace place = NO_PLACE;
+
+			place.relation = quote_qualified_identifier(MEDSYNC_SCHEMA, name);
+			medsync_verify_report(verifier, "error", "guard_missing", place,
+								  NULL, NULL,
+								  "The table has rows and is not tracked.");
+		}
+		relation_close(rel, AccessShareLock);
+	}
+}
+
 /* Check the triggers that keep the ledger complete. */
 void
 medsync_verify_guards(void *arg)
@@ -887,7 +987,10 @@ medsync_verify_guards(void *arg)
 							  NULL, NULL,
 							  "A trigger function is not as CREATE EXTENSION made it.");
 	if (!verifier->scoped)
+	{
 		check_unknown_tables(verifier);
+		check_untracked_own_tables(verifier);
+	}
 	hash_seq_init(&status, verifier->tables);
 	while ((table = hash_seq_search(&status)) != NULL)
 		if (table->in_scope && table->has_row && table->row.tracked)

@@ -31,9 +31,19 @@ PG_FUNCTION_INFO_V1(medsync_prove_consistency);
 PG_FUNCTION_INFO_V1(medsync_verify_inclusion);
 PG_FUNCTION_INFO_V1(medsync_verify_consistency);
 
+/* The columns of the room's tables */
+static const MedsyncShape proofs_shapes[] = {
+	{"_signer_key", false, 3, {INT4OID, TEXTOID, XID8OID}},
+	{"_checkpoint", false, 2, {INT8OID, TEXTOID}},
+	{"_cosignature", false, 3, {INT8OID, TEXTOID, TEXTOID}},
+	{"_witness", false, 3, {TEXTOID, TEXTOID, TEXTOID}},
+	{NULL}
+};
+
 void
 medsync_proofs_init(void)
 {
+	medsync_shapes_register(proofs_shapes);
 	medsync_signer_init();
 	medsync_signer_key_init();
 	medsync_checkpoint_init();

@@ -3,7 +3,8 @@
  * access.c
  *		Who may do what with a record.
  *
- * The patient is whoever is active and has the record's patient as subject.
+ * The patient is the active person of that kind who has the record's patient
+ * as subject; no two persons have one.
  * A holder has a row of _record_wrap, with a wrap or without.  The author's
  * rights are those of a holder who wrote the record: they end when the author's
  * access is revoked.  The caller gives rows as they are now, not as an old
@@ -44,6 +45,7 @@ is_patient(const uint8 *actor, const MedsyncRecord *record)
 	const MedsyncPerson *person = medsync_person_find(actor);
 
 	return person != NULL && person->active && record->patient != NULL &&
+		strcmp(person->kind, "patient") == 0 &&
 		strcmp(person->subject, record->patient) == 0;
 }
 

@@ -199,7 +199,7 @@ medsync_data_key_unwrap(MedsyncRecordCall *call,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("private key is malformed or not of an offered kind"),
-				 errhint("A private key is PKCS#8 in DER, of an algorithm that medsync offers."),
+				 errhint("A private key is PKCS#8 in DER, of an algorithm that medsync offers. \"openssl pkcs8 -topk8 -nocrypt -outform DER\" writes it."),
 				 hide_statement()));
 	set_aad(call, version);
 	if (holder != NULL && holder->algorithm != MEDSYNC_ALGORITHM_NONE)

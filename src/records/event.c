@@ -469,7 +469,7 @@ medsync_event_init(void)
 	int			i;
 
 	for (i = 0; i < (int) lengthof(tracked); i++)
-		medsync_track_allow(tracked[i]);
+		medsync_track_allow(tracked[i], NULL);
 	medsync_apart_register(MEDSYNC_APART_RECORD_EVENT, write_event_apart);
 	medsync_apart_register(MEDSYNC_APART_RECORD_TABLES, track_apart);
 	medsync_journal_set_actor_source(actor_of_entry);

@@ -60,6 +60,7 @@ PG_FUNCTION_INFO_V1(medsync_vault_key);
 void
 medsync_records_init(void)
 {
+	medsync_shapes_register(medsync_record_shapes);
 	medsync_event_init();
 	medsync_pending_init();
 	medsync_verify_records_init();
@@ -552,6 +553,7 @@ medsync_put_record(PG_FUNCTION_ARGS)
 
 	medsync_quiet_statement();
 	PreventCommandIfReadOnly("medsync.put_record()");
+	PreventCommandIfParallelMode("medsync.put_record()");
 	content = content_argument(fcinfo, 1);
 	recipients = recipients_argument(fcinfo, 3, &count);
 	call = begin_call(id, NULL);
@@ -619,6 +621,7 @@ medsync_get_record(PG_FUNCTION_ARGS)
 
 	medsync_quiet_statement();
 	PreventCommandIfReadOnly("medsync.get_record()");
+	PreventCommandIfParallelMode("medsync.get_record()");
 	call = begin_call(id, NULL);
 	version = look_up(call, number, MEDSYNC_RECORD_READ, NULL);
 	if (!PG_ARGISNULL(2) && (version == NULL || version->number != number))
@@ -704,6 +707,7 @@ medsync_grant_record(PG_FUNCTION_ARGS)
 	MedsyncRecordCall *call;
 
 	PreventCommandIfReadOnly("medsync.grant_record()");
+	PreventCommandIfParallelMode("medsync.grant_record()");
 	call = begin_call(id, recipient);
 	newest = look_up_to_change(call, MEDSYNC_RECORD_GRANT, recipient);
 	check_record(call, newest);
@@ -724,6 +728,7 @@ medsync_rewrap_record(PG_FUNCTION_ARGS)
 	MedsyncRecordCall *call;
 
 	PreventCommandIfReadOnly("medsync.rewrap_record()");
+	PreventCommandIfParallelMode("medsync.rewrap_record()");
 	call = begin_call(id, person);
 	if (person == NULL)
 		person = call->actor;
@@ -778,6 +783,7 @@ medsync_revoke_record(PG_FUNCTION_ARGS)
 	ListCell   *cell;
 
 	PreventCommandIfReadOnly("medsync.revoke_record()");
+	PreventCommandIfParallelMode("medsync.revoke_record()");
 	call = begin_call(id, recipient);
 	newest = look_up_to_change(call, MEDSYNC_RECORD_CHANGE, recipient);
 	check_record(call, newest);
@@ -808,6 +814,7 @@ medsync_record_access(PG_FUNCTION_ARGS)
 	MedsyncRecordCall *call;
 	ListCell   *cell;
 
+	PreventCommandIfParallelMode("medsync.record_access()");
 	InitMaterializedSRF(fcinfo, 0);
 	call = begin_call(id, NULL);
 	newest = look_up(call, 0, MEDSYNC_RECORD_READ, NULL);
@@ -880,6 +887,7 @@ medsync_records(PG_FUNCTION_ARGS)
 	List	   *ids;
 	ListCell   *cell;
 
+	PreventCommandIfParallelMode("medsync.records()");
 	InitMaterializedSRF(fcinfo, 0);
 	call = begin_call(NULL, NULL);
 	call->snapshot = RegisterSnapshot(GetLatestSnapshot());

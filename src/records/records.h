@@ -11,6 +11,7 @@
 #define MEDSYNC_RECORDS_H
 
 #include "access/htup.h"
+#include "common/catalog.h"
 #include "datatype/timestamp.h"
 #include "identity/identity.h"
 #include "ledger/entry.h"
@@ -172,6 +173,7 @@ typedef bool (*MedsyncChunkCallback) (void *arg, const MedsyncStoredChunk *chunk
 extern void medsync_records_init(void);
 
 /* store.c: rows */
+extern const MedsyncShape medsync_record_shapes[];
 extern MedsyncRecord *medsync_record_find(const uint8 *id, Snapshot snapshot);
 extern void medsync_record_lock(const MedsyncRecord *record);
 extern List *medsync_record_versions(const MedsyncRecord *record,

@@ -16,8 +16,8 @@
  *
  * Reading is by the snapshot that the caller took, without predicate locks
  * and past the rights of the caller, who was found entitled.  A malformed row
- * is told ("intact") and not an error, since a superuser may have changed
- * rows and even tables.  Writing runs statements as the extension's owner, so
+ * is told ("intact") and not an error, since a superuser may have changed it;
+ * a table with other columns is one (medsync_open).  Writing runs statements as the extension's owner, so
  * that capture records them; rows are found by the latest snapshot, whatever
  * the isolation level, because they are under the record's lock.  Chunks are
  * not tracked and are written without the executor.
@@ -50,6 +50,7 @@
 #include "common/errors.h"
 #include "common/wire.h"
 #include "compat.h"
+#include "ledger/capture.h"
 #include "records/records.h"
 
 /* attributes of _record */
@@ -110,6 +111,19 @@ enum
 	Anum_chunk_chunk,
 	Anum_chunk_body,
 	Natts_chunk = 4
+};
+
+/* The columns of the room's tables */
+const MedsyncShape medsync_record_shapes[] = {
+	{"_record", false, 4, {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID}},
+	{"_record_version", false, 12, {UUIDOID, INT4OID, TEXTOID, TEXTOID, INT8OID,
+	INT4OID, BYTEAOID, BYTEAOID, BYTEAOID, UUIDOID, TIMESTAMPTZOID, BYTEAOID}},
+	{"_record_wrap", false, 9, {UUIDOID, INT4OID, UUIDOID, TEXTOID, UUIDOID,
+	INT2OID, BYTEAOID, TIMESTAMPTZOID, UUIDOID}},
+	{"_record_chunk", false, Natts_chunk, {UUIDOID, INT4OID, INT4OID, BYTEAOID}},
+	{"record_event", false, 10, {UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID,
+	INT4OID, TEXTOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID}},
+	{NULL}
 };
 
 /* What is written by statements */
@@ -765,9 +779,10 @@ static void
 execute(StatementKind kind, Datum *values, const char *nulls, bool on_latest)
 {
 	Statement  *statement = &statements[kind];
+	MedsyncOwnWrite write;
 	Oid			save_userid;
 	int			save_sec_context;
-	int			result;
+	volatile int result;
 
 	medsync_act_as_extension_owner(&save_userid, &save_sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -782,17 +797,26 @@ execute(StatementKind kind, Datum *values, const char *nulls, bool on_latest)
 				 SPI_result_code_string(SPI_result));
 		statement->plan = plan;
 	}
-	result = SPI_execute_snapshot(statement->plan, values, nulls,
-								  on_latest ? GetLatestSnapshot() : InvalidSnapshot,
-								  InvalidSnapshot, false, true, 0);
+	medsync_own_write_begin(&write);
+	PG_TRY();
+	{
+		result = SPI_execute_snapshot(statement->plan, values, nulls,
+									  on_latest ? GetLatestSnapshot() : InvalidSnapshot,
+									  InvalidSnapshot, false, true, 0);
+	}
+	PG_FINALLY();
+	{
+		medsync_own_write_end(&write);
+	}
+	PG_END_TRY();
 	if (result < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s",
 			 SPI_result_code_string(result));
-	if (SPI_processed != 1)
+	if (SPI_processed != 1 || write.rows != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_MEDSYNC_LEDGER_CORRUPTED),
 				 errmsg("a row of a record could not be written"),
-				 errdetail("Something keeps rows out of a table of medsync: a rule, a trigger or a policy."),
+				 errdetail("Something interferes with a table of medsync: a rule, a trigger or a policy."),
 				 hide_statement()));
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");

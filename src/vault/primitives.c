@@ -90,8 +90,8 @@ bad_key(bool is_private)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 is_private ? errmsg("private key is malformed or not of an offered kind") :
 			 errmsg("public key is malformed or not of an offered kind"),
-			 is_private ? errhint("Private keys are PKCS#8 in DER: ed25519, p-256, rsa-2048, rsa-3072, rsa-4096 or x25519.") :
-			 errhint("Public keys are SubjectPublicKeyInfo in DER: ed25519, p-256, rsa-2048, rsa-3072, rsa-4096 or x25519."),
+			 is_private ? errhint("Private keys are PKCS#8 in DER: ed25519, p-256, rsa-2048, rsa-3072, rsa-4096 or x25519. \"openssl pkcs8 -topk8 -nocrypt -outform DER\" writes them.") :
+			 errhint("Public keys are SubjectPublicKeyInfo in DER: ed25519, p-256, rsa-2048, rsa-3072, rsa-4096 or x25519. \"openssl pkey -pubout -outform DER\" writes them."),
 			 hide_secrets()));
 }
 

@@ -107,15 +107,24 @@ class Signatures:
             run(f"SELECT medsync.track('{name}', 'patient', '{payload}')")
         run(f"SELECT medsync.require_signature('signed_{payload}', "
             "'signer', 'signature')")
-        run(f"CREATE TABLE staging_{payload} AS SELECT algorithm, (r).id, "
-            "(r).patient, (r).at, (r).code, (r).value, (r).signer, "
-            "medsync.signing_bytes(r) AS message, "
-            "medsync.sign(medsync.signing_bytes(r), pkcs8) AS signature "
-            "FROM (SELECT algorithm, pkcs8, ROW(i, i / 100, now(), "
-            f"'code-' || i, i / 7.0, k.id, NULL)::signed_{payload} AS r "
-            f"FROM held AS k, generate_series(1, {self.rows}) AS i) AS x")
-        run(f"CREATE INDEX ON staging_{payload} (algorithm)")
-        run(f"VACUUM ANALYZE staging_{payload}")
+        for algorithm in ALGORITHMS:
+            staging = self.staging(payload, algorithm)
+            run(f"CREATE TABLE {staging} AS SELECT (r).id, "
+                "(r).patient, (r).at, (r).code, (r).value, (r).signer, "
+                "medsync.sign(medsync.signing_bytes(r), pkcs8) AS signature "
+                "FROM (SELECT pkcs8, ROW(i, i / 100, now(), 'code-' || i, "
+                f"i / 7.0, k.id, NULL)::signed_{payload} AS r "
+                f"FROM held AS k, generate_series(1, {self.rows}) AS i "
+                f"WHERE algorithm = '{algorithm}') AS x")
+            run(f"VACUUM ANALYZE {staging}")
+            run(f"CREATE TABLE message_of_{staging} AS SELECT s.signer, "
+                f"medsync.signing_bytes(s::text::signed_{payload}) AS message, "
+                f"s.signature FROM {staging} AS s")
+            run(f"VACUUM ANALYZE message_of_{staging}")
+
+    @staticmethod
+    def staging(payload, algorithm):
+        return f"staging_{payload}_{algorithm.replace('-', '')}"
 
     def note(self, algorithm, what, seconds):
         self.results.setdefault((algorithm, what), []).append(seconds)
@@ -129,8 +138,8 @@ class Signatures:
     def one(self, algorithm):
         run = self.session.query
         for payload in "hash", "full":
-            source = (f"SELECT {COLUMNS} FROM staging_{payload} "
-                      f"WHERE algorithm = '{algorithm}'")
+            source = (f"SELECT {COLUMNS} FROM "
+                      f"{self.staging(payload, algorithm)}")
             for name in f"signed_{payload}", f"plain_{payload}":
                 seconds, _ = self.timed(f"INSERT INTO {name} {source}")
                 self.note(algorithm, name, seconds)
@@ -138,8 +147,8 @@ class Signatures:
                 run(f"VACUUM {name}")
         seconds, found = self.timed(
             "SELECT count(nullif(medsync.verify_signature(signer, message, "
-            "signature), false)) FROM staging_hash "
-            f"WHERE algorithm = '{algorithm}'")
+            "signature), false)) FROM message_of_"
+            f"{self.staging('hash', algorithm)}")
         if int(found[0][0]) != self.rows:
             raise RuntimeError(f"{algorithm}: a signature does not hold")
         self.note(algorithm, "verify", seconds)
@@ -159,9 +168,9 @@ class Signatures:
 
     def pss(self):
         row = self.session.query(
-            "SELECT spki, sha256(message), signature FROM held JOIN "
-            "staging_hash USING (algorithm) WHERE algorithm = 'rsa-2048' "
-            "LIMIT 1")[0]
+            "SELECT spki, sha256(message), signature FROM held, message_of_"
+            f"{self.staging('hash', 'rsa-2048')} "
+            "WHERE algorithm = 'rsa-2048' LIMIT 1")[0]
         spki, digest, signature = (bytes.fromhex(value[2:]) for value in row)
         try:
             seconds = Libcrypto().rsa_pss(spki, digest, signature,

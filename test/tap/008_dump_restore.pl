@@ -221,6 +221,42 @@ close $file;
 refused($keyless, 'clinic', "INSERT INTO lab VALUES (82, 82, 'x')", 'MS001', 'a key file with one byte changed', hint => 1);
 like(errors($keyless, 'clinic'), qr/^error\|key_missing\|/m, 'a wrong key file is key_missing');
 
+# People, keys and records, restored by workers that take tables in any order
+
+my $people = new_database($source, 'people');
+$source->safe_psql($people, <<'SQL');
+CREATE ROLE author;
+SELECT medsync.register_person('nurse', 'Nurse ' || i, CASE i WHEN 1 THEN 'author'::regrole END, 'nurse-' || i) FROM generate_series(1, 200) i;
+SELECT medsync.verify_person(id), medsync.add_licence(id, 'RN', name, 'Board', now()) FROM medsync.person;
+SELECT medsync.add_key(id, 'x25519', (medsync.generate_key_pair('x25519')).public_key) FROM medsync.person;
+SET SESSION AUTHORIZATION author;
+SELECT medsync.put_record('nurse-' || i, sha512(i::text::bytea), 'x') FROM generate_series(1, 20) i;
+RESET SESSION AUTHORIZATION;
+SQL
+my @own = map { "medsync.$_" } qw(person person_key person_licence _record _record_version _record_wrap _record_chunk record_event);
+is( query($source, $people, "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND connamespace = 'medsync'::regnamespace"),
+	'0', 'no foreign key asks for an order');
+my $stored = join "\n", map { "SELECT md5(string_agg(t::text, ' ' ORDER BY t::text COLLATE \"C\")), count(*) FROM $_ t;" } @own;
+my $as_stored = query($source, $people, $stored);
+like($as_stored, qr/^\w+\|200\n\w+\|200\n\w+\|200\n\w+\|20\n/, 'people with keys and licences');
+foreach my $format ('c', 'd')
+{
+	$source->command_ok([ 'pg_dump', "-F$format", '-d', $source->connstr($people), '-f', "$dir/people.$format" ], "pg_dump -F$format of people");
+	foreach my $jobs (1, 2, 4)
+	{
+		my $name = "people_$format$jobs";
+
+		$source->safe_psql('postgres', "CREATE DATABASE $name");
+		$source->command_ok([ 'pg_restore', '--exit-on-error', "-j$jobs", '-d', $source->connstr($name), "$dir/people.$format" ],
+			"$name: restored");
+		is(query($source, $name, $stored), $as_stored, "$name: everybody with everything");
+		is_clean($source, $name, "$name: clean");
+		is( query($source, $name, "SET SESSION AUTHORIZATION author; SELECT count(medsync.get_record(record)) FROM medsync.records()"),
+			'20', "$name: records open");
+		is_clean($source, $name, "$name: clean after that");
+	}
+}
+
 # A copy of the database in the same cluster
 
 seal_all($source, $db);

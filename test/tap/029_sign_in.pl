@@ -369,6 +369,37 @@ like(one("BEGIN; SET session_replication_role = replica; ALTER EVENT TRIGGER med
 	is($session->query_safe('EXECUTE who'), '', 'a key that has expired meanwhile');
 	refuses(sign_in('Soon'), 'and signs in no more');
 	$session->quit;
+
+	# who revokes must commit soon
+	$set->('+0');
+	$session = $node->background_psql($db, on_error_stop => 0);
+	add_key("Late$_", $eva, 'ed25519') foreach 1 .. 3;
+	my $revoked = sub { return one("SELECT count(*) FROM medsync.person_key WHERE id = '$key{$_[0]}[1]' AND revoked_at IS NOT NULL"); };
+	my $revoke = sub { return "SELECT medsync.revoke_key('$key{$_[0]}[1]', 'late');"; };
+	$session->query_safe('BEGIN; ' . $revoke->('Late1'));
+	$set->('+31');
+	$session->query('COMMIT');
+	like($session->{stderr}, qr/ERROR:  a key was revoked too long before the transaction ends/, 'a revocation that commits after 31 seconds is refused');
+	$session->{stderr} = '';
+	is($revoked->('Late1'), '0', 'and nothing is revoked');
+	$set->('+0');
+	$session->query_safe('BEGIN; SAVEPOINT s; ' . $revoke->('Late1'));
+	$set->('+20');
+	$session->query_safe('RELEASE s; SAVEPOINT t; ' . $revoke->('Late2'));
+	$set->('+40');
+	$session->query('COMMIT');
+	like($session->{stderr}, qr/ERROR:  a key was revoked too long/, 'the first of two revocations counts');
+	$session->{stderr} = '';
+	$set->('+0');
+	$session->query_safe('BEGIN; SAVEPOINT s; ' . $revoke->('Late1'));
+	$set->('+20');
+	$session->query_safe('ROLLBACK TO s; ' . $revoke->('Late2') . ' SAVEPOINT t; ' . $revoke->('Late3') . ' ROLLBACK TO t');
+	$set->('+49');
+	$session->query_safe('COMMIT');
+	is($session->{stderr}, '', 'one that is rolled back does not');
+	is(join(',', map { $revoked->("Late$_") } 1 .. 3), '0,1,0', 'what was revoked in time is');
+	$set->('+0');
+	$session->quit;
 	$node->stop;
 	$node->start;
 }
@@ -482,15 +513,22 @@ SQL
 # Suspension and revocation reach the next statement of everybody
 # ------------------------------------------------------------------
 
+# By hand people can be changed while they are not tracked; the next call of a
+# function has them tracked again.
 my %event = (
-	'suspended'    => [ "SELECT medsync.suspend_person('$ana', 'test')", "SELECT medsync.verify_person('$ana')" ],
-	'by hand'      => [ "UPDATE medsync.person SET status = 'suspended' WHERE id = '$ana'", "UPDATE medsync.person SET status = 'active' WHERE id = '$ana'" ],
-	'revoked'      => [ "SELECT medsync.revoke_key('$key{Ana}[1]', 'test')", "UPDATE medsync.person_key SET revoked_at = NULL, revocation_reason = NULL WHERE id = '$key{Ana}[1]'" ]);
+	'suspended'    => [ '', "SELECT medsync.suspend_person('$ana', 'test')", "SELECT medsync.verify_person('$ana')" ],
+	'by hand'      => [ "SELECT medsync.untrack('medsync.person')", "UPDATE medsync.person SET status = 'suspended' WHERE id = '$ana'",
+		"UPDATE medsync.person SET status = 'active' WHERE id = '$ana'; SELECT medsync.verify_person('$ana')" ],
+	'revoked'      => [ '', "SELECT medsync.revoke_key('$key{Ana}[1]', 'test')",
+		"SELECT medsync.untrack('medsync.person_key'); UPDATE medsync.person_key SET revoked_at = NULL, revocation_reason = NULL WHERE id = '$key{Ana}[1]';"
+		. " SELECT medsync.add_key('$ana', 'ed25519', (medsync.generate_key_pair('ed25519')).public_key)" ]);
 my @session = map { $node->background_psql($db) } 0 .. 2;
 
 foreach my $event (sort keys %event)
 {
-	my ($do, $undo) = @{ $event{$event} };
+	my ($prepare, $do, $undo) = @{ $event{$event} };
+
+	$node->safe_psql($db, $prepare) if $prepare;
 
 	# one idle session, one in an open transaction with everything prepared and
 	# locked, one that is a statement old
@@ -517,6 +555,39 @@ foreach my $event (sort keys %event)
 	is($session[0]->query_safe('EXECUTE who'), $ana, "$event: undone");
 }
 $_->quit foreach @session;
+
+# one statement can run many transactions
+add_key('Anas', $ana, 'ed25519');
+foreach my $end ([ 'suspended', "SELECT medsync.suspend_person('$ana', 'loop')", "SELECT medsync.verify_person('$ana')" ],
+	[ 'revoked', "SELECT medsync.revoke_key('$key{Anas}[1]', 'loop')", 'SELECT 1' ])
+{
+	my ($how, $sql, $back) = @$end;
+	my $session = $node->background_psql($db, on_error_stop => 0);
+
+	$node->safe_psql($db, 'CREATE TABLE acted (n int GENERATED ALWAYS AS IDENTITY, who uuid)');
+	$session->query_safe(sign_in('Anas'));
+	$session->query_until(qr/started/, <<'SQL');
+\echo started
+DO $$ BEGIN
+	INSERT INTO acted (who) VALUES (medsync.actor());
+	COMMIT;
+	FOR i IN 1 .. 600 LOOP
+		EXIT WHEN EXISTS (SELECT FROM medsync.person_key WHERE revocation_reason = 'loop')
+			OR EXISTS (SELECT FROM medsync.person WHERE status_reason = 'loop');
+		PERFORM pg_sleep(0.05);
+		COMMIT;
+	END LOOP;
+	INSERT INTO acted (who) VALUES (medsync.actor());
+END $$;
+\echo ended
+SQL
+	$node->poll_query_until($db, 'SELECT count(*) = 1 FROM acted');
+	$node->safe_psql($db, $sql);
+	$session->query_until(qr/ended/, "SELECT 1;\n");
+	is(one("SELECT string_agg(coalesce(who::text, 'nobody'), ' ' ORDER BY n) FROM acted"), "$ana nobody", "$how: counts in the next transaction of a statement");
+	$session->quit;
+	$node->safe_psql($db, "$back; DROP TABLE acted");
+}
 
 # a transaction that is rolled back suspended nobody
 {

@@ -85,7 +85,7 @@ SELECT medsync.require_signature('note', 'signer', 'signature');
 SQL
 my ($row, $public) = split /\|/, query($node, $db,
 	"SELECT to_jsonb(n), k.public_key FROM note n JOIN medsync.person_key k ON k.id = signer WHERE n.id = 1");
-$node->safe_psql($other, "INSERT INTO medsync.person_key SELECT (r.j->>'signer')::uuid, p.id, 'ed25519', '$public', now() FROM medsync.person p, (SELECT '$row'::jsonb) r(j) WHERE name = 'Ada'");
+$node->safe_psql($other, "SELECT medsync.untrack('medsync.person_key'); INSERT INTO medsync.person_key SELECT (r.j->>'signer')::uuid, p.id, 'ed25519', '$public', now() FROM medsync.person p, (SELECT '$row'::jsonb) r(j) WHERE name = 'Ada'");
 my ($state, $text) = sql_error($node, $other, "SELECT signing.put('note', '$row')");
 is($state, 'MS006', 'a signature from another database, whose key is known here as well: refused');
 like($text, $mismatch, 'a signature from another database: reason');
@@ -150,7 +150,7 @@ works($node, $db, 'UPDATE note SET body = body WHERE id = 40', 'an update that c
 works($node, $db, "SELECT signing.change('note', signing.sign('note', 'ada', '{\"id\": 40, \"patient\": \"p\"}'))", 'the same under a key of today');
 unsigned("SELECT signing.change('note', signing.sign('note', 'short', '{\"id\": 40, \"patient\": \"p\"}'))", qr/had expired/, 'and back');
 $node->safe_psql($db, "SELECT signing.new_key('early', person, 'ed25519') FROM signing.held WHERE who = 'ada'");
-$node->safe_psql($db, "UPDATE medsync.person_key SET valid_from = now() + interval '1 day' WHERE id = (SELECT id FROM signing.held WHERE who = 'early')");
+$node->safe_psql($db, "SELECT medsync.untrack('medsync.person_key'); UPDATE medsync.person_key SET valid_from = now() + interval '1 day' WHERE id = (SELECT id FROM signing.held WHERE who = 'early')");
 unsigned("SELECT signing.enter('note', 'early', '{\"id\": 41, \"patient\": \"p\"}')", qr/was not valid yet/, 'a key of tomorrow');
 
 # A session that is open learns of a revocation and of a suspension
@@ -200,6 +200,61 @@ SQL
 	$running->quit;
 }
 is(query($node, $db, 'SELECT count(*) FROM note WHERE id IN (52, 53)'), '0', 'and it leaves nothing');
+
+# And many transactions of one statement
+
+$node->safe_psql($db, "SELECT signing.new_key('looping', person, 'ed25519') FROM signing.held WHERE who = 'ben'");
+my $loop = $node->background_psql($db, on_error_stop => 0);
+$loop->query_until(qr/started/, <<'SQL');
+\echo started
+DO $$ BEGIN
+	PERFORM signing.enter('note', 'looping', '{"id": 54, "patient": "p"}');
+	COMMIT;
+	FOR i IN 1 .. 600 LOOP
+		EXIT WHEN EXISTS (SELECT FROM medsync.person_key WHERE revocation_reason = 'loop');
+		PERFORM pg_sleep(0.05);
+		COMMIT;
+	END LOOP;
+	PERFORM signing.enter('note', 'looping', '{"id": 55, "patient": "p"}');
+END $$;
+\echo ended
+SQL
+$node->poll_query_until($db, 'SELECT count(*) = 1 FROM note WHERE id = 54');
+$node->safe_psql($db, "SELECT medsync.revoke_key(id, 'loop') FROM signing.held WHERE who = 'looping'");
+$loop->query_until(qr/ended/, "SELECT 1;\n");
+like($loop->{stderr}, qr/had been revoked/, 'a revocation counts in the next transaction of a statement');
+$loop->quit;
+is(query($node, $db, 'SELECT count(*) FROM note WHERE id IN (54, 55)'), '1', 'what was committed before stays');
+
+# A key that is newer than the snapshot
+
+my $old = $node->background_psql($db, on_error_stop => 0);
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+$node->safe_psql($db, "SELECT signing.new_key('newer', person, 'ed25519') FROM signing.held WHERE who = 'ben'");
+my $newer = query($node, $db, "SELECT signing.sign('note', 'newer', '{\"id\": 58, \"patient\": \"p\"}')");
+$old->query_safe("SELECT signing.put('note', '$newer')");
+is($old->query_safe("SELECT verdict, detail FROM medsync.verify() WHERE severity = 'error'"), '', 'a key that is newer than the snapshot is no false alarm');
+is($old->query_safe("SELECT valid FROM medsync.signatures('note', '{\"id\": 58}')"), 't', 'and signatures() knows it');
+$old->query_safe('COMMIT');
+$old->quit;
+
+# What is signed while a revocation is under way is no false alarm
+
+$node->safe_psql($db, "SELECT signing.new_key('meanwhile', person, 'ed25519') FROM signing.held WHERE who = 'ben'");
+my $revoking = $node->background_psql($db, on_error_stop => 0);
+$revoking->query_safe("BEGIN; SELECT medsync.revoke_key(id, 'slow') FROM signing.held WHERE who = 'meanwhile'");
+$node->safe_psql($db, "SELECT signing.enter('note', 'meanwhile', '{\"id\": 56, \"patient\": \"p\"}')");
+$revoking->query_safe('COMMIT');
+unsigned("SELECT signing.enter('note', 'meanwhile', '{\"id\": 57, \"patient\": \"p\"}')", qr/had been revoked/, 'after the commit');
+is_clean($node, $db, 'signed while the revocation was open');
+is(query($node, $db, "SELECT valid FROM medsync.signatures('note', '{\"id\": 56}')"), 't', 'and it is valid');
+$revoking->query("BEGIN; SAVEPOINT s; SELECT medsync.revoke_key(id, 'x') FROM signing.held WHERE who = 'ada'; PREPARE TRANSACTION 'revocation'");
+like($revoking->{stderr}, qr/ERROR:  cannot prepare a transaction that has revoked a key/, 'a revocation cannot be prepared');
+$revoking->{stderr} = '';
+$revoking->query_safe("BEGIN; SAVEPOINT s; SELECT medsync.revoke_key(id, 'x') FROM signing.held WHERE who = 'ada'; ROLLBACK TO s; PREPARE TRANSACTION 'revocation'");
+$revoking->query_safe("ROLLBACK PREPARED 'revocation'");
+is($revoking->{stderr}, '', 'unless it is rolled back before');
+$revoking->quit;
 
 # A demand that begins, or does not, while sessions remember how the table was
 
@@ -265,7 +320,16 @@ unsigned('UPDATE visit SET month = 3 WHERE id = 1', $mismatch, 'a row that moves
 works($node, $db, "SELECT signing.change('visit', signing.sign('visit', 'ben', '{\"id\": 1, \"month\": 3, \"note\": \"moved\"}'))", 'a row that moves, signed again');
 works($node, $db, "SELECT signing.put('visit_4_1', signing.sign('visit', 'ben', '{\"id\": 9, \"month\": 4}'))", 'straight into a partition');
 unsigned("INSERT INTO visit_2 (id, month) VALUES (10, 2)", $missing, 'unsigned straight into a partition');
-works($node, $db, 'ALTER TABLE visit RENAME COLUMN note TO remark; ALTER TABLE visit ADD COLUMN extra int; UPDATE visit SET id = id', 'renaming and adding columns');
+works($node, $db, 'ALTER TABLE visit ADD COLUMN extra int; UPDATE visit SET id = id', 'adding a column');
+refused($node, $db, 'ALTER TABLE visit RENAME COLUMN note TO remark', 'MS003', 'renaming a column', hint => 1,
+	like => qr/Its rows must be signed, and would say something else if column "note" got another name/);
+refused($node, $db, 'BEGIN; ALTER TABLE visit RENAME note TO swapping; ALTER TABLE visit RENAME extra TO note; COMMIT', 'MS003', 'swapping columns');
+refused($node, $db, "BEGIN; SET session_replication_role = replica; ALTER TABLE visit RENAME note TO remark; COMMIT", 'MS003', 'renaming a column as a replica');
+works($node, $db, 'ALTER TABLE visit RENAME TO appointment; ALTER TABLE visit_2 RENAME TO february; ALTER TABLE appointment RENAME TO visit; ALTER TABLE february RENAME TO visit_2',
+	'renaming tables');
+refused($node, $db, 'CREATE TABLE heir () INHERITS (note)', 'MS003', 'a table that inherits', hint => 1);
+refused($node, $db, "BEGIN; CREATE TABLE old (LIKE note INCLUDING ALL); CREATE TABLE heir () INHERITS (old); SELECT medsync.track('old'), medsync.require_signature('old', 'signer', 'signature')",
+	'42809', 'a demand for a table from which another inherits');
 $node->safe_psql($db, 'SELECT medsync.seal()');
 is_clean($node, $db, 'partitions');
 is(query($node, $db, "SELECT bool_and(valid), count(*) FROM medsync.signatures('visit')"), 't|21', 'signatures of all partitions hold');
@@ -363,6 +427,21 @@ attack('the same without images', 'hashed', "UPDATE hashed SET body = 'x' WHERE 
 	qr/^error\|altered\|public\.hashed\|\{"id": 1\}/, qr/^error\|bad_signature\|public\.hashed\|\{"id": 1\}/);
 attack('a row without signature or image', 'hashed', "INSERT INTO hashed VALUES (80, 'p', 'forged');",
 	qr/^error\|extra\|public\.hashed\|\{"id": 80\}/, qr/^error\|bad_signature\|public\.hashed\|\{"id": 80\}/);
+foreach my $payload ('full', 'hash')
+{
+	$node->safe_psql($db, <<"SQL");
+CREATE TABLE dose_$payload (id int PRIMARY KEY, now text, most text, signer uuid, signature bytea);
+SELECT medsync.track('dose_$payload', payload => '$payload');
+SELECT medsync.require_signature('dose_$payload', 'signer', 'signature');
+SELECT signing.enter('dose_$payload', 'ada', '{"id": 1, "now": "1 mg", "most": "1000 mg"}');
+SELECT medsync.seal();
+SQL
+	my $swap = "ALTER TABLE dose_$payload RENAME now TO swapping; ALTER TABLE dose_$payload RENAME most TO now; ALTER TABLE dose_$payload RENAME swapping TO most;";
+
+	refused($node, $db, "BEGIN; $swap COMMIT", 'MS003', "columns that swap their names, $payload");
+	attack("columns that swap their names past the guards, $payload", "dose_$payload", $swap,
+		qr/^error\|altered\|public\.dose_$payload\|\{"id": 1\}\|t/, qr/^error\|bad_signature\|public\.dose_$payload\|\{"id": 1\}\|[tf]\|The signature is not that key's/);
+}
 attack('in a partition', 'visit_4_1', "INSERT INTO visit_4_1 (id, month) VALUES (80, 4);",
 	qr/^error\|extra\|public\.visit_4_1\|\{"id": 80, "month": 4\}/, qr/^error\|bad_signature\|public\.visit_4_1\|\{"id": 80, "month": 4\}/);
 
@@ -371,7 +450,7 @@ my $ben = query($node, $db, "SELECT id FROM signing.held WHERE who = 'ben'");
 attack('another public key put in its place', 'medsync.person_key',
 	"UPDATE medsync.person_key SET public_key = p.public_key, algorithm = 'p-256' FROM medsync.generate_key_pair('p-256') p WHERE id = '$ben';",
 	qr/^error\|altered\|medsync\.person_key\|\{"id": "$ben"\}/,
-	qr/^error\|bad_signature\|public\.(note|visit_\w+)\|t\|The signature is not that key's/,
+	qr/^error\|bad_signature\|public\.(note|visit_\w+)\|\{"id": \d+.*\}\|t\|The signature is not that key's/,
 	qr/^error\|bad_signature\|public\.(hashed\|\{"id": 4\}|stay\|\{"id": \d\})\|f\|The signature is not that key's/);
 attack('no key at all in its place', 'medsync.person_key', "UPDATE medsync.person_key SET public_key = '\\x' WHERE id = '$ben';",
 	qr/^error\|altered\|medsync\.person_key\|/, qr/^error\|bad_signature\|public\.\w+\|.*The signer's key cannot be read/);
@@ -379,10 +458,10 @@ attack('a key deleted', 'medsync.person_key', "DELETE FROM medsync.person_key WH
 	qr/^error\|missing\|medsync\.person_key\|/, qr/^error\|bad_signature\|public\.\w+\|.*The signer's key is not known/);
 attack('a revocation dated back', 'medsync.person_key',
 	"UPDATE medsync.person_key SET revoked_at = now() - interval '1 day' WHERE id = '$ben';",
-	qr/^error\|altered\|medsync\.person_key\|/, qr/^error\|bad_signature\|public\.\w+\|t\|The signer's key had been revoked/);
+	qr/^error\|altered\|medsync\.person_key\|/, qr/^error\|bad_signature\|public\.(hashed|stay|bed|\w+\|\{"id": \d+.*\})\|t\|The signer's key had been revoked/);
 attack('a beginning put off', 'medsync.person_key',
 	"UPDATE medsync.person_key SET valid_from = now() + interval '1 day' WHERE id = '$ben';",
-	qr/^error\|altered\|medsync\.person_key\|/, qr/^error\|bad_signature\|public\.\w+\|t\|The signer's key was not valid yet/);
+	qr/^error\|altered\|medsync\.person_key\|/, qr/^error\|bad_signature\|public\.(hashed|stay|bed|\w+\|\{"id": \d+.*\})\|t\|The signer's key was not valid yet/);
 attack('a revocation taken back', 'medsync.person_key',
 	"UPDATE medsync.person_key SET revoked_at = NULL, revocation_reason = NULL WHERE id = (SELECT id FROM signing.held WHERE who = 'lost');",
 	qr/^error\|altered\|medsync\.person_key\|/);
