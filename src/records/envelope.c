@@ -162,8 +162,8 @@ medsync_data_key_make(MedsyncRecordCall *call, MedsyncRecordVersion *version)
 					 nonce + MEDSYNC_NONCE_SIZE);
 }
 
-/* The data key from the server's wrap. */
-void
+/* The data key from the server's wrap; false if it does not open. */
+bool
 medsync_data_key_open(MedsyncRecordCall *call,
 					  const MedsyncRecordVersion *version)
 {
@@ -171,11 +171,10 @@ medsync_data_key_open(MedsyncRecordCall *call,
 	const uint8 *nonce = version->server_wrap;
 
 	set_aad(call, version);
-	if (!medsync_gcm_open(call->gcm, wrapping_key, nonce, call->aad.data,
-						  call->aad.len, nonce + MEDSYNC_NONCE_SIZE,
-						  MEDSYNC_SERVER_WRAP_SIZE - MEDSYNC_NONCE_SIZE,
-						  call->data_key))
-		medsync_record_damaged(call, version->number, MEDSYNC_REASON_WRAP);
+	return medsync_gcm_open(call->gcm, wrapping_key, nonce, call->aad.data,
+							call->aad.len, nonce + MEDSYNC_NONCE_SIZE,
+							MEDSYNC_SERVER_WRAP_SIZE - MEDSYNC_NONCE_SIZE,
+							call->data_key);
 }
 
 /*
@@ -461,7 +460,7 @@ typedef struct ChunkPass
 	const MedsyncRecordVersion *version;
 	int32		next;			/* number of the chunk to come */
 	MedsyncSha256 sha;			/* over what is or was stored */
-	uint8	   *content;		/* where to open them */
+	uint8	   *content;		/* where to open them; NULL: one by one */
 	StringInfo	old_aad;		/* to seal anew: what they are bound to now */
 	bytea	   *body;			/* the new one */
 } ChunkPass;
@@ -506,6 +505,15 @@ medsync_chunks_check(const MedsyncRecord *record,
 		MEDSYNC_REASON_NONE : MEDSYNC_REASON_DIGEST;
 }
 
+/* Room for a chunk of content; it is wiped with the call. */
+static uint8 *
+plain_chunk(MedsyncRecordCall *call)
+{
+	if (call->plain == NULL)
+		call->plain = MemoryContextAlloc(call->context, MEDSYNC_RECORD_CHUNK);
+	return call->plain;
+}
+
 /* Decrypt a chunk; false if it does not open. */
 static bool
 open_chunk(MedsyncRecordCall *call, const MedsyncRecordVersion *version,
@@ -527,6 +535,7 @@ open_into_content(void *arg, const MedsyncStoredChunk *chunk)
 
 	if (!chunk_in_place(pass, chunk) ||
 		!open_chunk(call, pass->version, call->data_key, &call->aad, chunk,
+					pass->content == NULL ? plain_chunk(call) :
 					pass->content +
 					(size_t) chunk->number * MEDSYNC_RECORD_CHUNK))
 		return false;
@@ -534,7 +543,10 @@ open_into_content(void *arg, const MedsyncStoredChunk *chunk)
 	return true;
 }
 
-/* Decrypt the content of a version; on failure the caller wipes it. */
+/*
+ * Decrypt the content of a version; on failure the caller wipes it.  NULL:
+ * only see whether it opens.
+ */
 MedsyncRecordReason
 medsync_content_open(MedsyncRecordCall *call,
 					 const MedsyncRecordVersion *version, uint8 *content)
@@ -556,7 +568,7 @@ reseal_chunk(void *arg, const MedsyncStoredChunk *chunk)
 
 	if (!chunk_in_place(pass, chunk) ||
 		!open_chunk(call, pass->version, call->old_key, pass->old_aad, chunk,
-					call->plain))
+					plain_chunk(call)))
 		return false;
 	seal_chunk(call, pass->version, chunk->number, call->plain, pass->body);
 	medsync_sha256_update(&pass->sha, VARDATA(pass->body),
@@ -579,8 +591,6 @@ medsync_content_reseal(MedsyncRecordCall *call, MedsyncRecordVersion *version)
 	StringInfoData old_aad;
 	bool		all;
 
-	if (call->plain == NULL)
-		call->plain = MemoryContextAlloc(call->context, MEDSYNC_RECORD_CHUNK);
 	initStringInfo(&old_aad);
 	appendBinaryStringInfo(&old_aad, call->aad.data, call->aad.len);
 	memcpy(call->old_key, call->data_key, sizeof(call->old_key));

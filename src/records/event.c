@@ -448,13 +448,24 @@ medsync_record_refuse(const uint8 *record, const uint8 *actor,
 			 hide_statement()));
 }
 
-/* Damage: nothing is released, it is written down, the patient is told. */
+/*
+ * Damage, of a version or (0) of the record: it is written down, the patient
+ * is told.
+ */
+void
+medsync_record_note_damage(const MedsyncRecordCall *call, int32 version,
+						   MedsyncRecordReason reason)
+{
+	record_apart(MEDSYNC_EVENT_DAMAGED, call->id, version, call->actor, NULL,
+				 reason);
+}
+
+/* The same, and nothing is released. */
 void
 medsync_record_damaged(const MedsyncRecordCall *call, int32 version,
 					   MedsyncRecordReason reason)
 {
-	record_apart(MEDSYNC_EVENT_DAMAGED, call->id, version, call->actor, NULL,
-				 reason);
+	medsync_record_note_damage(call, version, reason);
 	ereport(ERROR,
 			(errcode(ERRCODE_MEDSYNC_SIGNATURE_INVALID),
 			 errmsg("record is damaged"),

@@ -12,7 +12,12 @@
  * and look again at who may, since the one before may have been a revocation.
  * get_record() waits for nobody and reads one snapshot: the record before or
  * after a change.  What a change is based on is checked first, so that rows
- * that were tampered with are never signed anew.
+ * that were tampered with, and statements of chunks that were, are never
+ * signed anew.
+ *
+ * Only taking access away is not refused because of damage: revoke_record()
+ * gives what is whole another key, takes the recipient out of all the rest,
+ * and signs nothing of that which did not hold.
  *
  * get_record() gives nothing out before everything held: the rows, the
  * vault's signature, the digest of all chunks, then each chunk's tag.  If
@@ -47,6 +52,8 @@
 #include "ledger/verify.h"
 #include "records/records.h"
 #include "vault/quiet.h"
+
+#define DAMAGE_NAMED		20	/* versions that a warning names */
 
 PG_FUNCTION_INFO_V1(medsync_put_record);
 PG_FUNCTION_INFO_V1(medsync_get_record);
@@ -335,7 +342,8 @@ typedef struct ChunkWork
 {
 	MedsyncRecordCall *call;
 	const MedsyncRecordVersion *version;
-	uint8	   *content;		/* NULL: only check the digest */
+	bool		opens;			/* decrypt, or only check the digest */
+	uint8	   *content;		/* where to; NULL: only see whether it opens */
 	MedsyncRecordReason reason;
 } ChunkWork;
 
@@ -344,7 +352,7 @@ do_chunk_work(void *arg)
 {
 	ChunkWork  *work = arg;
 
-	if (work->content == NULL)
+	if (!work->opens)
 		work->reason = medsync_chunks_check(work->call->record, work->version,
 											work->call->snapshot);
 	else
@@ -377,6 +385,32 @@ check_chunks(MedsyncRecordCall *call, const MedsyncRecordVersion *version)
 
 	if (reason != MEDSYNC_REASON_NONE)
 		medsync_record_damaged(call, version->number, reason);
+}
+
+/* The data key of a version, which must open. */
+static void
+open_data_key(MedsyncRecordCall *call, const MedsyncRecordVersion *version)
+{
+	if (!medsync_data_key_open(call, version))
+		medsync_record_damaged(call, version->number, MEDSYNC_REASON_WRAP);
+}
+
+/*
+ * What is wrong with the content of a version whose statement holds?  If
+ * nothing is, its data key is open.
+ */
+static MedsyncRecordReason
+content_damage(MedsyncRecordCall *call, const MedsyncRecordVersion *version)
+{
+	ChunkWork	work = {.call = call,.version = version};
+	MedsyncRecordReason reason = try_chunk_work(&work);
+
+	if (reason != MEDSYNC_REASON_NONE)
+		return reason;
+	if (!medsync_data_key_open(call, version))
+		return MEDSYNC_REASON_WRAP;
+	work.opens = true;
+	return try_chunk_work(&work);
 }
 
 /*---- Holders ----*/
@@ -436,10 +470,15 @@ advance_head(MedsyncRecordCall *call)
 	MedsyncRecordHead head = {0};
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	head.revision = old ? old->revision + 1 : 1;
+	if (old != NULL)
+		head = *old;
+	head.revision++;
 	medsync_head_sign(call->record, &head, snapshot);
 	UnregisterSnapshot(snapshot);
-	medsync_head_store(call->record, &head, old == NULL);
+	if (old == NULL)
+		medsync_head_insert(call->record, &head);
+	else
+		medsync_head_update(&head);
 }
 
 /*---- put_record ----*/
@@ -586,7 +625,7 @@ open_content(MedsyncRecordCall *call, const MedsyncRecordVersion *version)
 {
 	size_t		size = VARHDRSZ + (size_t) version->length;
 	bytea	   *content = MemoryContextAlloc(call->caller, size);
-	ChunkWork	work = {.call = call,.version = version};
+	ChunkWork	work = {.call = call,.version = version,.opens = true};
 
 	SET_VARSIZE(content, size);
 	work.content = (uint8 *) VARDATA(content);
@@ -633,7 +672,7 @@ medsync_get_record(PG_FUNCTION_ARGS)
 	check_record(call, version);
 	check_chunks(call, version);
 	if (PG_ARGISNULL(1))
-		medsync_data_key_open(call, version);
+		open_data_key(call, version);
 	else if (!medsync_data_key_unwrap(call, version, PG_GETARG_BYTEA_PP(1)))
 		medsync_record_refuse(id, call->actor, MEDSYNC_REASON_PRIVATE_KEY,
 							  NULL);
@@ -646,7 +685,10 @@ medsync_get_record(PG_FUNCTION_ARGS)
 
 /*---- grant_record, rewrap_record ----*/
 
-/* Give a person a wrap of one version, or another one. */
+/*
+ * Give a person a wrap of one version, or another one.  The statement names
+ * the digest of the chunks: it must hold before that is signed anew.
+ */
 static void
 wrap_version(MedsyncRecordCall *call, MedsyncRecordVersion *version,
 			 const uint8 *person)
@@ -655,14 +697,15 @@ wrap_version(MedsyncRecordCall *call, MedsyncRecordVersion *version,
 	MedsyncHolder *holder = add_holder(version, person,
 									   GetCurrentTimestamp(), call->actor);
 
-	medsync_data_key_open(call, version);
+	check_chunks(call, version);
+	open_data_key(call, version);
 	medsync_holder_wrap(call, holder);
 	medsync_statement_sign(call->record, version);
 	if (is_holder)
-		medsync_holder_update(call->record, version->number, holder);
+		medsync_holder_update(holder);
 	else
 		medsync_holder_insert(call->record, version->number, holder);
-	medsync_version_update(call->record, version);
+	medsync_version_update(version);
 }
 
 /* The same for all versions of a record that is locked. */
@@ -683,18 +726,15 @@ wrap_all_versions(MedsyncRecordCall *call, const uint8 *person)
 	}
 }
 
-/* Must be one: a holder of the newest version. */
-static void
-require_holder(const MedsyncRecordCall *call,
-			   const MedsyncRecordVersion *newest, const uint8 *person)
+pg_noreturn static void
+not_a_holder(const MedsyncRecordCall *call, const uint8 *person)
 {
-	if (medsync_holder_find(newest, person) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("person %s does not hold record %s",
-						medsync_id_text(person), medsync_id_text(call->id)),
-				 errhint("medsync.record_access() lists who does."),
-				 hide_statement()));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("person %s does not hold record %s",
+					medsync_id_text(person), medsync_id_text(call->id)),
+			 errhint("medsync.record_access() lists who does."),
+			 hide_statement()));
 }
 
 /* medsync.grant_record(record, recipient) */
@@ -734,7 +774,8 @@ medsync_rewrap_record(PG_FUNCTION_ARGS)
 		person = call->actor;
 	newest = look_up_to_change(call, MEDSYNC_RECORD_REWRAP, person);
 	check_record(call, newest);
-	require_holder(call, newest, person);
+	if (medsync_holder_find(newest, person) == NULL)
+		not_a_holder(call, person);
 	wrap_all_versions(call, person);
 	advance_head(call);
 	medsync_record_event(call, MEDSYNC_EVENT_REWRAP, 0, person);
@@ -744,31 +785,132 @@ medsync_rewrap_record(PG_FUNCTION_ARGS)
 
 /*---- revoke_record ----*/
 
-/* Give one version another data key, for those who stay. */
-static void
-rekey_version(MedsyncRecordCall *call, MedsyncRecordVersion *version,
-			  const uint8 *revoked)
+/* What a revocation found damaged */
+typedef struct FoundDamage
 {
-	MedsyncHolder *holder = medsync_holder_find(version, revoked);
-	MedsyncRecordReason reason;
+	int			count;			/* of versions */
+	int32		first;			/* the first of them */
+	MedsyncRecordReason reason; /* what is wrong with that */
+	StringInfoData versions;	/* their numbers */
+} FoundDamage;
+
+static void
+add_damage(FoundDamage *found, int32 version, MedsyncRecordReason reason)
+{
+	if (found->count++ == 0)
+	{
+		found->first = version;
+		found->reason = reason;
+		initStringInfo(&found->versions);
+	}
+	if (found->count <= DAMAGE_NAMED)
+		appendStringInfo(&found->versions, "%s%d",
+						 found->count == 1 ? "" : ", ", version);
+	else if (found->count == DAMAGE_NAMED + 1)
+		appendStringInfoString(&found->versions, " ...");
+}
+
+/*
+ * Write it down, once, and say so to the caller.  The event names the version
+ * if it is one.
+ */
+static void
+report_damage(const MedsyncRecordCall *call, const FoundDamage *found)
+{
+	const char *id = medsync_id_text(call->id);
+
+	if (found->reason == MEDSYNC_REASON_NONE)
+		return;
+	medsync_record_note_damage(call, found->count == 1 ? found->first : 0,
+							   found->reason);
+	ereport(WARNING,
+			(errcode(ERRCODE_MEDSYNC_SIGNATURE_INVALID),
+			 errmsg("access was revoked, but the record is damaged"),
+			 found->count == 0 ?
+			 errdetail("Record %s is not in its newest state; nothing of it was encrypted anew.",
+					   id) :
+			 errdetail("Damaged in record %s: version %s.",
+					   id, found->versions.data),
+			 errhint("medsync.verify() finds what was changed."),
+			 hide_statement()));
+}
+
+/* Give one version, whose data key is open, another one, for those who stay. */
+static void
+rekey_version(MedsyncRecordCall *call, MedsyncRecordVersion *version)
+{
+	MedsyncRecordReason reason = medsync_content_reseal(call, version);
 	ListCell   *cell;
 
-	check_chunks(call, version);
-	medsync_data_key_open(call, version);
-	reason = medsync_content_reseal(call, version);
 	if (reason != MEDSYNC_REASON_NONE)
 		medsync_record_damaged(call, version->number, reason);
-
-	if (holder != NULL)
-	{
-		medsync_holder_delete(call->record, version->number, revoked);
-		version->holders = list_delete_ptr(version->holders, holder);
-	}
 	wrap_for_all(call, version);
 	medsync_statement_sign(call->record, version);
 	foreach(cell, version->holders)
-		medsync_holder_update(call->record, version->number, lfirst(cell));
-	medsync_version_update(call->record, version);
+		medsync_holder_update(lfirst(cell));
+	medsync_version_update(version);
+}
+
+/*
+ * Take one version away from a person, whose row of it is gone; tells what
+ * is wrong with it.  A statement that did not hold is taken away, so that it
+ * does not hold again when rows are put back as they were, that person's
+ * among them.  But if it holds without that person, this was what was wrong.
+ * Content that does not open keeps its key and digest.
+ */
+static MedsyncRecordReason
+revoke_version(MedsyncRecordCall *call, MedsyncRecordVersion *version,
+			   const uint8 *revoked, const uint8 *public_key)
+{
+	MedsyncRecordReason rows = version_damage(call, version, public_key);
+	MedsyncRecordReason content;
+	MedsyncHolder *holder = medsync_holder_find(version, revoked);
+
+	if (holder != NULL)
+		version->holders = list_delete_ptr(version->holders, holder);
+	if (rows != MEDSYNC_REASON_NONE &&
+		version_damage(call, version, public_key) != MEDSYNC_REASON_NONE)
+	{
+		medsync_version_void(version);
+		return rows;
+	}
+	content = content_damage(call, version);
+	if (content == MEDSYNC_REASON_NONE)
+		rekey_version(call, version);
+	else
+	{
+		medsync_statement_sign(call->record, version);
+		medsync_version_update(version);
+	}
+	return rows == MEDSYNC_REASON_NONE ? content : rows;
+}
+
+/*
+ * Do so with all versions.  If the record is not in its newest state there is
+ * nothing that might be signed: who was to go is gone, and it stays damaged.
+ */
+static void
+revoke_versions(MedsyncRecordCall *call, const uint8 *revoked,
+				FoundDamage *found)
+{
+	uint8		public_key[MEDSYNC_ED25519_KEY_SIZE];
+	ListCell   *cell;
+
+	medsync_statement_key(public_key);
+	found->reason = record_damage(call, public_key);
+	if (found->reason != MEDSYNC_REASON_NONE)
+		return;
+	foreach(cell, medsync_record_versions(call->record, 0, call->snapshot))
+	{
+		MedsyncRecordVersion *version = lfirst(cell);
+		MedsyncRecordReason reason;
+
+		CHECK_FOR_INTERRUPTS();
+		reason = revoke_version(call, version, revoked, public_key);
+		if (reason != MEDSYNC_REASON_NONE)
+			add_damage(found, version->number, reason);
+	}
+	advance_head(call);
 }
 
 /* medsync.revoke_record(record, recipient) */
@@ -777,27 +919,27 @@ medsync_revoke_record(PG_FUNCTION_ARGS)
 {
 	const uint8 *id = id_argument(fcinfo, 0, "record");
 	const uint8 *recipient = id_argument(fcinfo, 1, "recipient");
+	FoundDamage found = {0};
 	MedsyncRecordVersion *newest;
 	MedsyncRecordCall *call;
-	List	   *versions;
+	List	   *places;
 	ListCell   *cell;
 
 	PreventCommandIfReadOnly("medsync.revoke_record()");
 	PreventCommandIfParallelMode("medsync.revoke_record()");
 	call = begin_call(id, recipient);
 	newest = look_up_to_change(call, MEDSYNC_RECORD_CHANGE, recipient);
-	check_record(call, newest);
-	require_holder(call, newest, recipient);
-	versions = medsync_record_versions(call->record, 0, call->snapshot);
-	foreach(cell, versions)
-		check_statement(call, lfirst(cell));
-	foreach(cell, versions)
+	places = medsync_holder_places(call->record, recipient, call->snapshot);
+	if (places == NIL)
 	{
-		CHECK_FOR_INTERRUPTS();
-		rekey_version(call, lfirst(cell), recipient);
+		check_record(call, newest);
+		not_a_holder(call, recipient);
 	}
-	advance_head(call);
+	foreach(cell, places)
+		medsync_holder_delete(lfirst(cell));
+	revoke_versions(call, recipient, &found);
 	medsync_record_event(call, MEDSYNC_EVENT_REVOKE, 0, recipient);
+	report_damage(call, &found);
 	end_call(call);
 	PG_RETURN_VOID();
 }

@@ -54,6 +54,7 @@ typedef struct MedsyncHolder
 	int			wrapped_len;
 	TimestampTz granted_at;
 	uint8		granted_by[MEDSYNC_ID_SIZE];
+	ItemPointerData tid;		/* of a row that was read */
 } MedsyncHolder;
 
 /* A row of _record_version, with its rows of _record_wrap */
@@ -70,6 +71,7 @@ typedef struct MedsyncRecordVersion
 	TimestampTz created_at;
 	uint8		signature[MEDSYNC_ED25519_SIGNATURE_SIZE];
 	List	   *holders;		/* of MedsyncHolder, by ascending person */
+	ItemPointerData tid;		/* of a row that was read */
 	TransactionId xmin;			/* of the row */
 	bool		intact;			/* false: some of it is malformed */
 } MedsyncRecordVersion;
@@ -80,6 +82,7 @@ typedef struct MedsyncRecordHead
 	int32		version;		/* the newest */
 	int64		revision;		/* changes so far */
 	uint8		signature[MEDSYNC_ED25519_SIGNATURE_SIZE];
+	ItemPointerData tid;		/* of a row that was read */
 	TransactionId xmin;			/* of the row */
 	bool		intact;			/* false: the row is malformed */
 } MedsyncRecordHead;
@@ -184,22 +187,23 @@ extern MedsyncRecordHead *medsync_head_find(const MedsyncRecord *record,
 											Snapshot snapshot);
 extern int32 medsync_versions_digest(const MedsyncRecord *record,
 									 Snapshot snapshot, uint8 *digest);
-extern void medsync_head_store(const MedsyncRecord *record,
-							   const MedsyncRecordHead *head, bool is_first);
+extern void medsync_head_insert(const MedsyncRecord *record,
+								const MedsyncRecordHead *head);
+extern void medsync_head_update(const MedsyncRecordHead *head);
 extern bool medsync_chunks_walk(const MedsyncRecord *record, int32 version,
 								Snapshot snapshot,
 								MedsyncChunkCallback callback, void *arg);
 extern void medsync_record_insert(const MedsyncRecord *record);
 extern void medsync_version_insert(const MedsyncRecord *record,
 								   const MedsyncRecordVersion *version);
-extern void medsync_version_update(const MedsyncRecord *record,
-								   const MedsyncRecordVersion *version);
+extern void medsync_version_update(const MedsyncRecordVersion *version);
+extern void medsync_version_void(const MedsyncRecordVersion *version);
 extern void medsync_holder_insert(const MedsyncRecord *record, int32 version,
 								  const MedsyncHolder *holder);
-extern void medsync_holder_update(const MedsyncRecord *record, int32 version,
-								  const MedsyncHolder *holder);
-extern void medsync_holder_delete(const MedsyncRecord *record, int32 version,
-								  const uint8 *person);
+extern void medsync_holder_update(const MedsyncHolder *holder);
+extern List *medsync_holder_places(const MedsyncRecord *record,
+								   const uint8 *person, Snapshot snapshot);
+extern void medsync_holder_delete(const ItemPointerData *place);
 extern void medsync_chunk_insert(const MedsyncRecord *record, int32 version,
 								 int32 chunk, bytea *body);
 extern void medsync_chunk_delete(const ItemPointerData *tid);
@@ -233,7 +237,7 @@ extern MedsyncRecordReason medsync_chunks_check(const MedsyncRecord *record,
 												Snapshot snapshot);
 extern void medsync_data_key_make(MedsyncRecordCall *call,
 								  MedsyncRecordVersion *version);
-extern void medsync_data_key_open(MedsyncRecordCall *call,
+extern bool medsync_data_key_open(MedsyncRecordCall *call,
 								  const MedsyncRecordVersion *version);
 extern bool medsync_data_key_unwrap(MedsyncRecordCall *call,
 									const MedsyncRecordVersion *version,
@@ -271,6 +275,9 @@ extern void medsync_record_event(const MedsyncRecordCall *call,
 extern void medsync_record_refuse(const uint8 *record, const uint8 *actor,
 								  MedsyncRecordReason reason,
 								  const uint8 *recipient) pg_attribute_noreturn();
+extern void medsync_record_note_damage(const MedsyncRecordCall *call,
+									   int32 version,
+									   MedsyncRecordReason reason);
 extern void medsync_record_damaged(const MedsyncRecordCall *call,
 								   int32 version,
 								   MedsyncRecordReason reason) pg_attribute_noreturn();

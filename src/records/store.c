@@ -17,10 +17,13 @@
  * Reading is by the snapshot that the caller took, without predicate locks
  * and past the rights of the caller, who was found entitled.  A malformed row
  * is told ("intact") and not an error, since a superuser may have changed it;
- * a table with other columns is one (medsync_open).  Writing runs statements as the extension's owner, so
- * that capture records them; rows are found by the latest snapshot, whatever
- * the isolation level, because they are under the record's lock.  Chunks are
- * not tracked and are written without the executor.
+ * a table with other columns is one (medsync_open).  Writing runs statements
+ * as the extension's owner, so that capture records them.  Rows that were read
+ * under the record's lock are changed by their place, by the latest snapshot,
+ * whatever the isolation level: so a statement looks at no index, and two
+ * SERIALIZABLE transactions, about one record or two that are neighbours in
+ * an index, do not depend on each other.  Chunks are not tracked and are
+ * written without the executor.
  *
  * Errors and crashes: rows go the way of their transaction.  On a standby
  * reading works.
@@ -40,6 +43,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -137,6 +141,7 @@ typedef enum StatementKind
 	UPDATE_HEAD,
 	INSERT_VERSION,
 	UPDATE_VERSION,
+	VOID_VERSION,
 	INSERT_HOLDER,
 	UPDATE_HOLDER,
 	DELETE_HOLDER,
@@ -153,9 +158,8 @@ typedef struct Statement
 	SPIPlanPtr	plan;			/* kept for the session */
 } Statement;
 
-#define OF_VERSION \
-	" WHERE record OPERATOR(pg_catalog.=) $1" \
-	" AND version OPERATOR(pg_catalog.=) $2"
+#define AT_PLACE \
+	" WHERE ctid OPERATOR(pg_catalog.=) $1"
 
 static Statement statements[] = {
 	[INSERT_RECORD] = {
@@ -169,10 +173,9 @@ static Statement statements[] = {
 		5, {UUIDOID, INT4OID, TEXTOID, INT8OID, BYTEAOID}
 	},
 	[UPDATE_HEAD] = {
-		"UPDATE medsync._record_head SET version = $2, revision = $4,"
-		" signature = $5 WHERE record OPERATOR(pg_catalog.=) $1"
-		" AND patient OPERATOR(pg_catalog.=) $3",
-		5, {UUIDOID, INT4OID, TEXTOID, INT8OID, BYTEAOID}
+		"UPDATE medsync._record_head SET version = $2, revision = $3,"
+		" signature = $4" AT_PLACE,
+		4, {TIDOID, INT4OID, INT8OID, BYTEAOID}
 	},
 	[INSERT_VERSION] = {
 		"INSERT INTO medsync._record_version (record, version, patient,"
@@ -183,9 +186,13 @@ static Statement statements[] = {
 		BYTEAOID, BYTEAOID, UUIDOID, TIMESTAMPTZOID, BYTEAOID}
 	},
 	[UPDATE_VERSION] = {
-		"UPDATE medsync._record_version SET key_id = $3, digest = $4,"
-		" server_wrap = $5, signature = $6" OF_VERSION,
-		6, {UUIDOID, INT4OID, BYTEAOID, BYTEAOID, BYTEAOID, BYTEAOID}
+		"UPDATE medsync._record_version SET key_id = $2, digest = $3,"
+		" server_wrap = $4, signature = $5" AT_PLACE,
+		5, {TIDOID, BYTEAOID, BYTEAOID, BYTEAOID, BYTEAOID}
+	},
+	[VOID_VERSION] = {
+		"UPDATE medsync._record_version SET signature = $2" AT_PLACE,
+		2, {TIDOID, BYTEAOID}
 	},
 	[INSERT_HOLDER] = {
 		"INSERT INTO medsync._record_wrap (record, version, person, patient,"
@@ -195,15 +202,13 @@ static Statement statements[] = {
 		TIMESTAMPTZOID, UUIDOID}
 	},
 	[UPDATE_HOLDER] = {
-		"UPDATE medsync._record_wrap SET key = $4, algorithm = $5,"
-		" wrapped = $6" OF_VERSION
-		" AND person OPERATOR(pg_catalog.=) $3",
-		6, {UUIDOID, INT4OID, UUIDOID, UUIDOID, INT2OID, BYTEAOID}
+		"UPDATE medsync._record_wrap SET key = $2, algorithm = $3,"
+		" wrapped = $4" AT_PLACE,
+		4, {TIDOID, UUIDOID, INT2OID, BYTEAOID}
 	},
 	[DELETE_HOLDER] = {
-		"DELETE FROM medsync._record_wrap" OF_VERSION
-		" AND person OPERATOR(pg_catalog.=) $3",
-		3, {UUIDOID, INT4OID, UUIDOID}
+		"DELETE FROM medsync._record_wrap" AT_PLACE,
+		1, {TIDOID}
 	},
 	[INSERT_EVENT] = {
 		"INSERT INTO medsync.record_event (id, at, patient, record, version,"
@@ -470,6 +475,7 @@ read_holders(const MedsyncRecord *record, MedsyncRecordVersion *version,
 	{
 		MedsyncHolder *holder = palloc0(sizeof(MedsyncHolder));
 
+		holder->tid = tuple->t_self;
 		if (!get_uuid(heap, tuple, Anum_wrap_person, holder->person) ||
 			!read_holder(heap, tuple, record, holder) ||
 			list_length(version->holders) == MEDSYNC_RECORD_HOLDERS_MAX)
@@ -481,6 +487,41 @@ read_holders(const MedsyncRecord *record, MedsyncRecordVersion *version,
 	table_close(heap, AccessShareLock);
 }
 
+/*
+ * Where all rows are by which a person holds a record, of whichever versions:
+ * ItemPointers.
+ */
+List *
+medsync_holder_places(const MedsyncRecord *record, const uint8 *person,
+					  Snapshot snapshot)
+{
+	Relation	heap = medsync_open("_record_wrap", AccessShareLock);
+	List	   *places = NIL;
+	MedsyncScan scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	key_by_id(&key, Anum_wrap_record, record->id);
+	medsync_scan_begin(&scan, heap, "_record_wrap_pkey", snapshot, 1, &key);
+	while ((tuple = medsync_scan_next(&scan)) != NULL)
+	{
+		uint8		holder[MEDSYNC_ID_SIZE];
+
+		CHECK_FOR_INTERRUPTS();
+		if (get_uuid(heap, tuple, Anum_wrap_person, holder) &&
+			memcmp(holder, person, MEDSYNC_ID_SIZE) == 0)
+		{
+			ItemPointer place = palloc(sizeof(ItemPointerData));
+
+			*place = tuple->t_self;
+			places = lappend(places, place);
+		}
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return places;
+}
+
 static MedsyncRecordVersion *
 read_version(Relation heap, HeapTuple tuple, const MedsyncRecord *record,
 			 Snapshot snapshot)
@@ -488,6 +529,7 @@ read_version(Relation heap, HeapTuple tuple, const MedsyncRecord *record,
 	MedsyncRecordVersion *version = palloc0(sizeof(MedsyncRecordVersion));
 	Datum		length;
 
+	version->tid = tuple->t_self;
 	version->xmin = HeapTupleHeaderGetXmin(tuple->t_data);
 	version->media_type = get_text(heap, tuple, Anum_version_media_type,
 								   MEDSYNC_RECORD_MEDIA_TYPE_MAX);
@@ -585,6 +627,7 @@ medsync_head_find(const MedsyncRecord *record, Snapshot snapshot)
 	if (tuple != NULL)
 	{
 		head = palloc0(sizeof(MedsyncRecordHead));
+		head->tid = tuple->t_self;
 		head->xmin = HeapTupleHeaderGetXmin(tuple->t_data);
 		head->intact =
 			is_patient(heap, tuple, Anum_head_patient, record->patient) &&
@@ -777,14 +820,32 @@ medsync_chunk_delete(const ItemPointerData *tid)
 
 /*---- Statements ----*/
 
-/* Run a statement, which must touch one row, as the extension's owner. */
+/*
+ * Have statements that name a row's place go there, also where the planner
+ * finds it cheaper to read all of a small table, which takes a predicate lock
+ * on all of it.
+ */
 static void
-execute(StatementKind kind, Datum *values, const char *nulls, bool on_latest)
+plan_for_places(void)
+{
+	(void) set_config_option("enable_tidscan", "on", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Run a statement, which must touch one row, as the extension's owner; one
+ * that changes a row (at_place) does so by the latest snapshot.
+ */
+static void
+execute(StatementKind kind, Datum *values, const char *nulls, bool at_place)
 {
 	Statement  *statement = &statements[kind];
 	MedsyncOwnWrite write;
 	Oid			save_userid;
 	int			save_sec_context;
+	int			guc_nest_level = NewGUCNestLevel();
 	volatile int result;
 
 	medsync_act_as_extension_owner(&save_userid, &save_sec_context);
@@ -800,11 +861,13 @@ execute(StatementKind kind, Datum *values, const char *nulls, bool on_latest)
 				 SPI_result_code_string(SPI_result));
 		statement->plan = plan;
 	}
+	if (at_place)
+		plan_for_places();
 	medsync_own_write_begin(&write);
 	PG_TRY();
 	{
 		result = SPI_execute_snapshot(statement->plan, values, nulls,
-									  on_latest ? GetLatestSnapshot() : InvalidSnapshot,
+									  at_place ? GetLatestSnapshot() : InvalidSnapshot,
 									  InvalidSnapshot, false, true, 0);
 	}
 	PG_FINALLY();
@@ -823,13 +886,26 @@ execute(StatementKind kind, Datum *values, const char *nulls, bool on_latest)
 				 hide_statement()));
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
+	AtEOXact_GUC(true, guc_nest_level);
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 }
 
-/* Write a head: the first one of a record, or another in its place. */
+/* The row that a statement changes. */
+static Datum
+place_value(const ItemPointerData *place)
+{
+	return PointerGetDatum(unconstify(ItemPointerData *, place));
+}
+
+static Datum
+bytes_value(const uint8 *bytes, size_t len)
+{
+	return PointerGetDatum(medsync_make_bytea(bytes, len));
+}
+
+/* Write the first head of a record. */
 void
-medsync_head_store(const MedsyncRecord *record, const MedsyncRecordHead *head,
-				   bool is_first)
+medsync_head_insert(const MedsyncRecord *record, const MedsyncRecordHead *head)
 {
 	Datum		values[5];
 
@@ -837,9 +913,21 @@ medsync_head_store(const MedsyncRecord *record, const MedsyncRecordHead *head,
 	values[1] = Int32GetDatum(head->version);
 	values[2] = CStringGetTextDatum(record->patient);
 	values[3] = Int64GetDatum(head->revision);
-	values[4] = PointerGetDatum(medsync_make_bytea(head->signature,
-												   sizeof(head->signature)));
-	execute(is_first ? INSERT_HEAD : UPDATE_HEAD, values, NULL, !is_first);
+	values[4] = bytes_value(head->signature, sizeof(head->signature));
+	execute(INSERT_HEAD, values, NULL, false);
+}
+
+/* Write another in the place of one that was read. */
+void
+medsync_head_update(const MedsyncRecordHead *head)
+{
+	Datum		values[4];
+
+	values[0] = place_value(&head->tid);
+	values[1] = Int32GetDatum(head->version);
+	values[2] = Int64GetDatum(head->revision);
+	values[3] = bytes_value(head->signature, sizeof(head->signature));
+	execute(UPDATE_HEAD, values, NULL, true);
 }
 
 void
@@ -866,37 +954,41 @@ medsync_version_insert(const MedsyncRecord *record,
 	values[3] = CStringGetTextDatum(version->media_type);
 	values[4] = Int64GetDatum(version->length);
 	values[5] = Int32GetDatum(version->chunks);
-	values[6] = PointerGetDatum(medsync_make_bytea(version->key_id,
-												   sizeof(version->key_id)));
-	values[7] = PointerGetDatum(medsync_make_bytea(version->digest,
-												   sizeof(version->digest)));
-	values[8] = PointerGetDatum(medsync_make_bytea(version->server_wrap,
-												   sizeof(version->server_wrap)));
+	values[6] = bytes_value(version->key_id, sizeof(version->key_id));
+	values[7] = bytes_value(version->digest, sizeof(version->digest));
+	values[8] = bytes_value(version->server_wrap,
+							sizeof(version->server_wrap));
 	values[9] = medsync_id_value(version->author);
 	values[10] = TimestampTzGetDatum(version->created_at);
-	values[11] = PointerGetDatum(medsync_make_bytea(version->signature,
-													sizeof(version->signature)));
+	values[11] = bytes_value(version->signature, sizeof(version->signature));
 	execute(INSERT_VERSION, values, NULL, false);
 }
 
 /* Another key, digest, wrap and signature; or the same and another signature. */
 void
-medsync_version_update(const MedsyncRecord *record,
-					   const MedsyncRecordVersion *version)
+medsync_version_update(const MedsyncRecordVersion *version)
 {
-	Datum		values[6];
+	Datum		values[5];
 
-	values[0] = medsync_id_value(record->id);
-	values[1] = Int32GetDatum(version->number);
-	values[2] = PointerGetDatum(medsync_make_bytea(version->key_id,
-												   sizeof(version->key_id)));
-	values[3] = PointerGetDatum(medsync_make_bytea(version->digest,
-												   sizeof(version->digest)));
-	values[4] = PointerGetDatum(medsync_make_bytea(version->server_wrap,
-												   sizeof(version->server_wrap)));
-	values[5] = PointerGetDatum(medsync_make_bytea(version->signature,
-												   sizeof(version->signature)));
+	values[0] = place_value(&version->tid);
+	values[1] = bytes_value(version->key_id, sizeof(version->key_id));
+	values[2] = bytes_value(version->digest, sizeof(version->digest));
+	values[3] = bytes_value(version->server_wrap,
+							sizeof(version->server_wrap));
+	values[4] = bytes_value(version->signature, sizeof(version->signature));
 	execute(UPDATE_VERSION, values, NULL, true);
+}
+
+/* Take a version's signature away: 64 zero bytes, which never hold. */
+void
+medsync_version_void(const MedsyncRecordVersion *version)
+{
+	uint8		none[MEDSYNC_ED25519_SIGNATURE_SIZE] = {0};
+	Datum		values[2];
+
+	values[0] = place_value(&version->tid);
+	values[1] = bytes_value(none, sizeof(none));
+	execute(VOID_VERSION, values, NULL, true);
 }
 
 /* Key, algorithm and wrap of a holder, from a place on; NULLs if there is none. */
@@ -908,8 +1000,7 @@ holder_wrap_values(const MedsyncHolder *holder, int place, Datum *values,
 
 	values[place] = medsync_id_value(holder->key);
 	values[place + 1] = Int16GetDatum(holder->algorithm);
-	values[place + 2] = PointerGetDatum(medsync_make_bytea(holder->wrapped,
-														   holder->wrapped_len));
+	values[place + 2] = bytes_value(holder->wrapped, holder->wrapped_len);
 	nulls[place] = custodial ? 'n' : ' ';
 	nulls[place + 2] = custodial ? 'n' : ' ';
 }
@@ -933,28 +1024,23 @@ medsync_holder_insert(const MedsyncRecord *record, int32 version,
 
 /* Another wrap of a holder. */
 void
-medsync_holder_update(const MedsyncRecord *record, int32 version,
-					  const MedsyncHolder *holder)
+medsync_holder_update(const MedsyncHolder *holder)
 {
-	Datum		values[6];
-	char		nulls[] = "      ";
+	Datum		values[4];
+	char		nulls[] = "    ";
 
-	values[0] = medsync_id_value(record->id);
-	values[1] = Int32GetDatum(version);
-	values[2] = medsync_id_value(holder->person);
-	holder_wrap_values(holder, 3, values, nulls);
+	values[0] = place_value(&holder->tid);
+	holder_wrap_values(holder, 1, values, nulls);
 	execute(UPDATE_HOLDER, values, nulls, true);
 }
 
+/* Delete a holder's row. */
 void
-medsync_holder_delete(const MedsyncRecord *record, int32 version,
-					  const uint8 *person)
+medsync_holder_delete(const ItemPointerData *place)
 {
-	Datum		values[3];
+	Datum		values[1];
 
-	values[0] = medsync_id_value(record->id);
-	values[1] = Int32GetDatum(version);
-	values[2] = medsync_id_value(person);
+	values[0] = place_value(place);
 	execute(DELETE_HOLDER, values, NULL, true);
 }
 
