@@ -194,7 +194,7 @@ say "${BOLD}medsync tests${PLAIN}"
 say
 
 begin "packages"
-packages perl python3 python3-cryptography python3-nacl openssl \
+packages perl python3 python3-cryptography python3-nacl python3-psycopg2 nodejs openssl \
 	openssh-client libipc-run-perl pgbouncer libfaketime \
 	"postgresql-$MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl \
 	"postgresql-$MAJOR-pgaudit" "postgresql-$MAJOR-tablelog" \

@@ -20,7 +20,11 @@ BEGIN
 		SELECT r.* INTO role FROM pg_catalog.pg_roles AS r
 			WHERE r.rolname OPERATOR(pg_catalog.=) role_name::pg_catalog.name;
 		IF NOT FOUND THEN
-			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role_name);
+			BEGIN
+				EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role_name);
+			EXCEPTION WHEN unique_violation OR duplicate_object THEN
+				NULL;			-- another database of the server makes it now
+			END;
 		ELSIF role.rolcanlogin OR role.rolsuper OR role.rolcreaterole THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'duplicate_object',

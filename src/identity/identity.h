@@ -36,6 +36,7 @@ typedef struct MedsyncPersonKey
 	uint8		person[MEDSYNC_PERSON_ID_SIZE];
 	MedsyncKeyAlgorithm algorithm;
 	MedsyncPublicKey *key;		/* NULL: the stored bytes are no key */
+	bytea	   *unread;			/* those bytes, until the key is asked for */
 	TimestampTz valid_from;
 	TimestampTz valid_until;	/* DT_NOEND: none */
 	TimestampTz revoked_at;		/* DT_NOEND: not revoked */
@@ -54,8 +55,10 @@ extern bool medsync_person_key_valid(const MedsyncPersonKey *key, TimestampTz at
 /* The newest key of a person that wraps and is valid now; NULL: none */
 extern const MedsyncPersonKey *medsync_person_wrapping_key(const uint8 *person);
 
-/* For verify: every key there is now; hash by id, entries MedsyncPersonKey, freed with the context */
+/* For verify: every key there is now, freed with the context; and one of them, NULL if it is not there */
 extern HTAB *medsync_person_keys_load(MemoryContext context);
+extern const MedsyncPersonKey *medsync_person_keys_find(HTAB *keys,
+														const uint8 *id);
 
 /* Tell a person: a row of notice, and NOTIFY.  As the extension's owner. */
 extern void medsync_notice(const char *subject, const char *kind,

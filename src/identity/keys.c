@@ -43,7 +43,7 @@
 #include "identity/identity_internal.h"
 #include "ledger/track.h"
 
-#define MAX_REMEMBERED		1024	/* people, and keys */
+#define MAX_REMEMBERED		8192	/* people, and keys */
 
 /* attributes of person */
 enum
@@ -298,10 +298,27 @@ key_from_tuple(HeapTuple tuple, TupleDesc desc, MedsyncPersonKey *key)
 		DatumGetTimestampTz(values[Anum_person_key_valid_until - 1]);
 	key->revoked_at = isnull[Anum_person_key_revoked_at - 1] ? DT_NOEND :
 		DatumGetTimestampTz(values[Anum_person_key_revoked_at - 1]);
-	key->key = parse_key(values[Anum_person_key_public_key - 1]);
-	key->algorithm = key->key != NULL ?
-		medsync_public_key_algorithm(key->key) : MEDSYNC_ALGORITHM_NONE;
+	key->key = NULL;
+	key->algorithm = MEDSYNC_ALGORITHM_NONE;
+	key->unread = DatumGetByteaPCopy(values[Anum_person_key_public_key - 1]);
 	return true;
+}
+
+/* Parse a key's bytes, unless that was done; freed with what holds them. */
+static void
+read_key(MedsyncPersonKey *key)
+{
+	MemoryContext oldcontext;
+
+	if (key->unread == NULL)
+		return;
+	oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(key->unread));
+	key->key = parse_key(PointerGetDatum(key->unread));
+	MemoryContextSwitchTo(oldcontext);
+	if (key->key != NULL)
+		key->algorithm = medsync_public_key_algorithm(key->key);
+	pfree(key->unread);
+	key->unread = NULL;
 }
 
 /* Remember what a scan of person gives first; NULL: nothing. */
@@ -382,6 +399,7 @@ medsync_person_key_find(const uint8 *id)
 
 		if (key_from_tuple(tuple, RelationGetDescr(look.heap), &key))
 		{
+			read_key(&key);
 			result = hash_search(rows, id, HASH_ENTER, NULL);
 			*result = key;
 		}
@@ -424,8 +442,10 @@ medsync_person_wrapping_key(const uint8 *person)
 	{
 		MedsyncPersonKey key;
 
-		if (!key_from_tuple(tuple, RelationGetDescr(look.heap), &key) ||
-			!medsync_algorithm_wraps(key.algorithm) ||
+		if (!key_from_tuple(tuple, RelationGetDescr(look.heap), &key))
+			continue;
+		read_key(&key);
+		if (!medsync_algorithm_wraps(key.algorithm) ||
 			!medsync_person_key_valid(&key, now))
 			continue;
 		if (!found || key.valid_from > newest.valid_from ||
@@ -468,6 +488,17 @@ medsync_person_keys_load(MemoryContext context)
 	end_look_up(&look);
 	MemoryContextSwitchTo(oldcontext);
 	return result;
+}
+
+/* One of those, parsed when it is first asked for, or NULL. */
+const MedsyncPersonKey *
+medsync_person_keys_find(HTAB *keys, const uint8 *id)
+{
+	MedsyncPersonKey *key = hash_search(keys, id, HASH_FIND, NULL);
+
+	if (key != NULL)
+		read_key(key);
+	return key;
 }
 
 /*---- Functions ----*/

@@ -367,8 +367,7 @@ validity_counts(const MedsyncEntry *entry)
 const char *
 medsync_signature_judge_entry(HTAB *keys, const MedsyncEntry *entry)
 {
-	const MedsyncPersonKey *key = hash_search(keys, entry->signer, HASH_FIND,
-											  NULL);
+	const MedsyncPersonKey *key = medsync_person_keys_find(keys, entry->signer);
 	const char *problem = judge_key(key);
 
 	if (problem == NULL && validity_counts(entry))
@@ -380,8 +379,7 @@ const char *
 medsync_signature_judge_row(HTAB *keys, const MedsyncRowSignature *signature,
 							const void *message, size_t message_len)
 {
-	const MedsyncPersonKey *key = hash_search(keys, signature->signer,
-											  HASH_FIND, NULL);
+	const MedsyncPersonKey *key = medsync_person_keys_find(keys, signature->signer);
 	const char *problem = judge_key(key);
 
 	return problem ? problem :

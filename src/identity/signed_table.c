@@ -560,8 +560,7 @@ put_people(SignatureList *list, const MedsyncSignedEntry *item, Jsonb *held,
 		   const MedsyncRowSignature *signature, Datum *values, bool *isnull)
 {
 	const MedsyncEntry *entry = item->entry;
-	const MedsyncPersonKey *key = hash_search(list->keys, entry->signer,
-											  HASH_FIND, NULL);
+	const MedsyncPersonKey *key = medsync_person_keys_find(list->keys, entry->signer);
 	Datum		uuid;
 
 	if (held_uuid(held, "person", &uuid))

@@ -412,21 +412,43 @@ find_version(Receipt *receipt, const MedsyncTable *table,
 	return search.found;
 }
 
+/*
+ * The last version of the signer's row of person_key before the entry, under
+ * whichever number that table had then; -1: there is none.  Sets *readable
+ * to false where a number's row keys cannot be made.
+ */
+static int64
+find_key_entry(Receipt *receipt, bool *readable)
+{
+	int64		index = -1;
+	ListCell   *cell;
+
+	*readable = true;
+	foreach(cell, medsync_tables(SnapshotSelf, NULL))
+	{
+		MedsyncTable *table = lfirst(cell);
+		uint8		row_key[MEDSYNC_ID_SIZE];
+
+		if (strcmp(table->schema_name, MEDSYNC_SCHEMA) != 0 ||
+			strcmp(table->table_name, "person_key") != 0)
+			continue;
+		if (!key_row_key(receipt, table, receipt->own.entry.signer, row_key))
+			*readable = false;
+		else
+			index = Max(index, find_version(receipt, table, row_key));
+	}
+	return index;
+}
+
 /* Open the row of the key that signed; false: it cannot be opened. */
 static bool
 open_key(Receipt *receipt)
 {
-	MedsyncTable *table = medsync_table_by_name("medsync", "person_key",
-												false);
-	uint8		row_key[MEDSYNC_ID_SIZE];
-	int64		index = -1;
+	bool		readable;
+	int64		index = find_key_entry(receipt, &readable);
 
-	if (table != NULL)
-	{
-		if (!key_row_key(receipt, table, receipt->own.entry.signer, row_key))
-			return false;
-		index = find_version(receipt, table, row_key);
-	}
+	if (index < 0 && !readable)
+		return false;
 	if (index < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

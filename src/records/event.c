@@ -25,13 +25,11 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -126,19 +124,23 @@ tables_stand(void)
 }
 
 /*
- * Would a worker wait for our own transaction?  It would if we have locked
- * the events, or what it takes to make the tables' triggers.
+ * Could a worker have to wait for our own transaction?  It could if we have
+ * locked the events, or what it takes to make the tables' triggers.  Waits
+ * for nobody.
  */
 static bool
 worker_would_wait(void)
 {
-	Relation	rel = medsync_open("record_event", AccessShareLock);
-	bool		locked = CheckRelationLockedByMe(rel, ShareLock, true);
+	LOCKTAG		tag;
+	LOCKMODE	mode;
 
-	table_close(rel, AccessShareLock);
-	return locked ||
-		((medsync_ledger_lock_held(MEDSYNC_LOCK_REGISTER) ||
-		  medsync_ledger_lock_held(MEDSYNC_LOCK_SEAL)) && !tables_stand());
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId,
+						 medsync_relation_oid("record_event"));
+	for (mode = ShareLock; mode <= AccessExclusiveLock; mode++)
+		if (LockHeldByMe(&tag, mode))
+			return true;
+	return medsync_ledger_lock_held(MEDSYNC_LOCK_REGISTER) ||
+		medsync_ledger_lock_held(MEDSYNC_LOCK_SEAL);
 }
 
 /*

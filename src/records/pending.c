@@ -17,7 +17,8 @@
  * id: where a worker had written it all the same, the row here just goes.
  *
  * Whoever takes over has a lock to the end of the transaction; others leave
- * it alone and wait for nobody.  A rollback or a crash leaves the row here.
+ * it alone and wait for nobody.  A rollback or a crash leaves the row here, and
+ * so does an error, which is no caller's business.
  * The table has no index: it is empty but for times of trouble, and a crash
  * could leave a row that no index knows.  It is dumped with the rest; until
  * a row is taken over nothing binds it.  On a standby, and in a transaction
@@ -46,6 +47,7 @@
 #include "common/catalog.h"
 #include "compat.h"
 #include "ledger/status.h"
+#include "ledger/verify.h"
 #include "ledger/worker.h"
 #include "records/records.h"
 
@@ -54,7 +56,7 @@
 #define TAKEN_BY_WORKER		1000
 #define LOCK_TRIES			20	/* for the table, LOCK_PAUSE apart */
 #define LOCK_PAUSE			100000L /* microseconds */
-#define RETRY_AFTER			10000	/* milliseconds, by the sealer */
+#define RETRY_AFTER			10000	/* milliseconds, after it failed */
 
 /* attributes of _pending_event */
 enum
@@ -228,50 +230,94 @@ delete_row(Relation heap, ItemPointer tid)
 							  false) == TM_Ok;
 }
 
+/* Make one row an event. */
 static void
-take_over_rows(Relation heap, bool by_worker)
+take_over_row(void *arg)
 {
-	ListCell   *cell;
+	const PendingEvent *pending = arg;
+	Relation	heap = medsync_open(TABLE_NAME, NoLock);
+	ItemPointerData tid = pending->tid;
 
-	foreach(cell, find_rows(heap, by_worker))
-	{
-		PendingEvent *pending = lfirst(cell);
-
-		if (delete_row(heap, &pending->tid) &&
-			!medsync_event_exists(pending->row.id))
-			medsync_event_write(&pending->row);
-	}
+	if (delete_row(heap, &tid) && !medsync_event_exists(pending->row.id))
+		medsync_event_write(&pending->row);
+	table_close(heap, NoLock);
 }
 
 /*
- * Make events of what is pending, unless another transaction is about it.
- * Our own may be a caller's, which then has to be able to write.
+ * The same, by a worker: a row that cannot be entered (its patient's key is
+ * damaged, say) must not keep others from it.
  */
-void
-medsync_pending_take_over(bool by_worker)
+static void
+try_to_take_over_row(PendingEvent *pending)
 {
-	Relation	heap;
-	MemoryContext context;
-	MemoryContext oldcontext;
-	LOCKTAG		tag;
+	char	   *message = medsync_verify_try(take_over_row, pending);
 
-	if (medsync_pending_count(SnapshotSelf, NULL, 1) == 0)
-		return;
-	heap = medsync_open(TABLE_NAME, AccessShareLock);
+	if (message != NULL)
+		ereport(LOG,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("an event of records could not be taken over: %s",
+						message),
+				 errdetail("Event %s waits.", medsync_id_text(pending->row.id)),
+				 hide_statement()));
+}
+
+/* Take over what there is, unless another transaction is about it. */
+static void
+take_over_rows(bool by_worker)
+{
+	Relation	heap = medsync_open(TABLE_NAME, AccessShareLock);
+	LOCKTAG		tag;
+	ListCell   *cell;
+
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
 					   RelationGetRelid(heap), 0);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL &&
 		ConditionalLockRelation(heap, RowExclusiveLock))
 	{
-		context = AllocSetContextCreate(CurrentMemoryContext,
-										"medsync pending events",
-										ALLOCSET_DEFAULT_SIZES);
-		oldcontext = MemoryContextSwitchTo(context);
-		take_over_rows(heap, by_worker);
-		MemoryContextSwitchTo(oldcontext);
-		MemoryContextDelete(context);
+		foreach(cell, find_rows(heap, by_worker))
+		{
+			if (by_worker)
+				try_to_take_over_row(lfirst(cell));
+			else
+				take_over_row(lfirst(cell));
+		}
 	}
 	table_close(heap, NoLock);
+}
+
+static void
+take_over_by_caller(void *arg)
+{
+	take_over_rows(false);
+}
+
+/*
+ * Make events of what is pending.  Our own transaction may be a caller's,
+ * which did something and is able to write: all or nothing, and what fails is
+ * not the caller's business but a worker's.
+ */
+void
+medsync_pending_take_over(bool by_worker)
+{
+	static TimestampTz failed_at = 0;	/* as a caller */
+	MemoryContext context;
+	MemoryContext oldcontext;
+
+	if (medsync_pending_count(SnapshotSelf, NULL, 1) == 0)
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext,
+									"medsync pending events",
+									ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+	if (by_worker)
+		take_over_rows(true);
+	else if (failed_at == 0 ||
+			 TimestampDifferenceExceeds(failed_at, GetCurrentTimestamp(),
+										RETRY_AFTER))
+		failed_at = medsync_verify_try(take_over_by_caller, NULL) == NULL ? 0 :
+			GetCurrentTimestamp();
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
 }
 
 /*---- Looking ----*/

@@ -127,6 +127,9 @@ const MedsyncShape medsync_record_shapes[] = {
 	{"_record_chunk", false, Natts_chunk, {UUIDOID, INT4OID, INT4OID, BYTEAOID}},
 	{"record_event", false, 10, {UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID,
 	INT4OID, TEXTOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID}},
+	{"_record_head", false, 5, {UUIDOID, INT4OID, TEXTOID, INT8OID, BYTEAOID}},
+	{"_pending_event", false, 9, {UUIDOID, TIMESTAMPTZOID, UUIDOID, INT4OID,
+	TEXTOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID}},
 	{NULL}
 };
 

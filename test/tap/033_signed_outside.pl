@@ -560,5 +560,16 @@ refused($node, $db, q(SELECT medsync.receipt('deep', '{"id": 5}')), '54000', 'on
 	like => qr/signed row is too deep in partitions/);
 sees_nothing('deep partitions: mode live', @{ $before{live} });
 
+# Keys that are tracked anew, under another number
+sql(<<'SQL');
+SELECT medsync.untrack('medsync.person_key');
+SELECT medsync.add_key(medsync.register_person('nurse', 'later'), 'ed25519', public_key) FROM medsync.generate_key_pair('ed25519');
+SELECT medsync.seal();
+INSERT INTO rx SELECT (testing.signed(ROW(16, 'ana', 'last', NULL, NULL, 0, NULL)::rx, 'other')).*;
+SELECT medsync.seal();
+SQL
+is(receipt_is("keys tracked anew: row $_->[0]", 'valid', receipt('rx', qq({"id": $_->[0]})))->{author}, $person{$_->[1]}, 'its author')
+  foreach [ 15, 'dr. ed25519' ], [ 16, 'other' ];
+
 $node->stop;
 done_testing();

@@ -235,6 +235,36 @@ SQL
 	is(denied_count() - $before . '|' . pending_count(), '0|0', 'what is an event already does not become another');
 }
 
+# what cannot be entered is in nobody's way
+{
+	my $before = denied_count();
+	my $keys = one('SELECT array_agg(key_id) FROM medsync._subject_key') =~ s/^|$/'/gr;
+	my $poor = put($node, $db, q('x'), [], patient => 'patient-3');
+	my $flip = "UPDATE medsync._subject_key SET wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1) WHERE key_id <> ALL ($keys)";
+
+	$node->safe_psql($db, "INSERT INTO medsync._pending_event SELECT gen_random_uuid(), now(), r, NULL, 'denied', testing.id('paul'), NULL, 'paul', 'not entitled' FROM unnest(ARRAY['$poor', '$record']::uuid[]) r");
+	$node->safe_psql($db, $flip);
+	is(as($node, $db, 'alice', "SELECT length(medsync.get_record('$record'))"), '8', 'what cannot be entered: others read');
+	is(denied_count() - $before . '|' . pending_count(), '0|2', 'what cannot be entered: and leave it');
+	denied($node, $db, 'paul', $refusal, '42501', 'what cannot be entered: others are refused');
+	is(denied_count() - $before . '|' . pending_count(), '2|1', 'what cannot be entered: the worker enters what can be');
+	$node->safe_psql($db, $flip);
+	as($node, $db, 'alice', "SELECT length(medsync.get_record('$record'))");
+	is(denied_count() - $before . '|' . pending_count(), '3|0', 'it is entered when it can be');
+}
+
+# a table that is locked keeps nobody from being cancelled
+{
+	my $holder = $node->background_psql($db);
+
+	$holder->query_safe('BEGIN; LOCK TABLE medsync._pending_event, medsync.record_event IN ACCESS EXCLUSIVE MODE');
+	my $start = time();
+	denied($node, $db, 'paul', "SET statement_timeout = 500; $refusal", '42501', 'everything is locked');
+	cmp_ok(time() - $start, '<', 15, 'everything is locked: refused all the same');
+	$holder->quit;
+	like(slurp_file($node->logfile), qr/an event of records could not be recorded: denied/, 'everything is locked: the log has it');
+}
+
 # many takers at once, some of whom roll back
 {
 	my $before = denied_count();

@@ -26,7 +26,7 @@
 
 #define RECORDS_PER_PART	(256 * 1024)
 #define MAX_PARTS			64	/* open files */
-#define PARSED_KEYS_MAX		4096
+#define PARSED_KEYS_MAX		32768
 
 /* What is wrong with a row's signature */
 typedef enum Problem
