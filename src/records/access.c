@@ -12,7 +12,8 @@
  *
  * Rows may have been tampered with.  That is found out, by the vault's
  * signature, after somebody was let through by them and before anything is
- * released or signed.
+ * released or signed.  A revocation goes on all the same: it gives nobody
+ * anything.
  *
  *-------------------------------------------------------------------------
  */

@@ -16,8 +16,9 @@
  * signed anew.
  *
  * Only taking access away is not refused because of damage: revoke_record()
- * gives what is whole another key, takes the recipient out of all the rest,
- * and signs nothing of that which did not hold.
+ * gives what is whole another key, and takes the recipient out of all the
+ * rest.  A statement that held is signed without that person, with the digest
+ * that its chunks do not have; one that did not hold is taken away.
  *
  * get_record() gives nothing out before everything held: the rows, the
  * vault's signature, the digest of all chunks, then each chunk's tag.  If
