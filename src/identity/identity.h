@@ -58,6 +58,8 @@ extern const MedsyncPersonKey *medsync_person_wrapping_key(const uint8 *person);
 extern HTAB *medsync_person_keys_load(MemoryContext context);
 
 /* Tell a person: a row of notice, and NOTIFY.  As the extension's owner. */
+extern bool medsync_notice_exists(const char *subject, const char *kind,
+								  const uint8 *record, TimestampTz since);
 extern void medsync_notice(const char *subject, const char *kind,
 						   const uint8 *record, const char *detail);
 
