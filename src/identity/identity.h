@@ -61,6 +61,8 @@ extern const MedsyncPersonKey *medsync_person_keys_find(HTAB *keys,
 														const uint8 *id);
 
 /* Tell a person: a row of notice, and NOTIFY.  As the extension's owner. */
+extern bool medsync_notice_exists(const char *subject, const char *kind,
+								  const uint8 *record, TimestampTz since);
 extern void medsync_notice(const char *subject, const char *kind,
 						   const uint8 *record, const char *detail);
 

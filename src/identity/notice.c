@@ -29,6 +29,35 @@
 
 PG_FUNCTION_INFO_V1(medsync_my_notices);
 
+/* Was a person told something of this kind about a record since then? */
+bool
+medsync_notice_exists(const char *subject, const char *kind,
+					  const uint8 *record, TimestampTz since)
+{
+	Oid			types[4] = {TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID};
+	Datum		values[4];
+	bool		exists;
+
+	values[0] = CStringGetTextDatum(subject);
+	values[1] = CStringGetTextDatum(kind);
+	values[2] = PointerGetDatum(record);
+	values[3] = TimestampTzGetDatum(since);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args("SELECT FROM medsync.notice AS n"
+							  " WHERE n.subject OPERATOR(pg_catalog.=) $1"
+							  " AND n.kind OPERATOR(pg_catalog.=) $2"
+							  " AND n.record OPERATOR(pg_catalog.=) $3"
+							  " AND n.at OPERATOR(pg_catalog.>) $4",
+							  4, types, values, NULL, false,
+							  1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read notices");
+	exists = SPI_processed > 0;
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+	return exists;
+}
+
 /* Tell a person something; record may be NULL. */
 void
 medsync_notice(const char *subject, const char *kind, const uint8 *record,

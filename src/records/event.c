@@ -5,10 +5,11 @@
  *
  * Stored is record_event, a row for each, tracked by the ledger like the
  * records' other tables.  What was done is written in the caller's
- * transaction.  What was refused, or found damaged, is written apart
+ * transaction, and goes with it; but a get gave something out, and leaves
+ * its event all the same (pending.c).  What was refused, or found damaged, is written apart
  * (common/apart.c), since the error that follows takes the caller's
  * transaction back; for damage the patient is told as well, by a row of
- * notice and NOTIFY.  The entries of such a row name the caller's roles and
+ * notice and NOTIFY, once a day for each record.  The entries of such a row name the caller's roles and
  * the person who acted.
  *
  * The work apart needs no lock that a caller may hold: record_event has no
@@ -27,6 +28,8 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
@@ -45,6 +48,8 @@
 
 #define ABSENT_VERSION		0
 #define DAMAGE_NOTICE		"damaged"
+#define NOTICE_INTERVAL		(24 * USECS_PER_HOUR)	/* for each record */
+#define ROLLED_BACK			"rolled back"	/* reason of a get that was */
 
 /* What is handed over to be written apart */
 typedef struct EventApart
@@ -221,7 +226,10 @@ write_row(const MedsyncEventRow *row, const char *patient)
 	medsync_event_insert(values, nulls);
 }
 
-/* What was done, in our own transaction; then what others left behind. */
+/*
+ * What was done, in our own transaction; then what others left behind.  A get
+ * is written down for good last, when nothing can fail any more.
+ */
 void
 medsync_record_event(const MedsyncRecordCall *call, MedsyncRecordEvent event,
 					 int32 version, const uint8 *recipient)
@@ -240,6 +248,11 @@ medsync_record_event(const MedsyncRecordCall *call, MedsyncRecordEvent event,
 	row.role = session_role_name();
 	write_row(&row, call->record->patient);
 	medsync_pending_take_over(false);
+	if (event == MEDSYNC_EVENT_GET)
+	{
+		row.reason = ROLLED_BACK;
+		medsync_pending_keep(&row);
+	}
 }
 
 /*---- What was refused, or damaged ----*/
@@ -262,6 +275,31 @@ medsync_event_is_damage(const MedsyncEventRow *row)
 	return strcmp(row->event, event_names[MEDSYNC_EVENT_DAMAGED]) == 0;
 }
 
+bool
+medsync_event_is_get(const char *event)
+{
+	return strcmp(event, event_names[MEDSYNC_EVENT_GET]) == 0;
+}
+
+/*
+ * Tell a patient of damage, unless that was done lately.  Workers only come
+ * here, one at a time for a record.
+ */
+static void
+tell_of_damage(const char *patient, const MedsyncEventRow *row)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
+					   medsync_relation_oid("notice"),
+					   (uint16) hash_bytes(row->record, MEDSYNC_ID_SIZE));
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	if (!medsync_notice_exists(patient, DAMAGE_NOTICE, row->record,
+							   GetCurrentTimestamp() - NOTICE_INTERVAL))
+		medsync_notice(patient, DAMAGE_NOTICE, row->record,
+					   row->reason ? row->reason : "");
+}
+
 static void
 write_foreign_event(const MedsyncEventRow *row)
 {
@@ -274,8 +312,7 @@ write_foreign_event(const MedsyncEventRow *row)
 	if (!medsync_event_is_damage(row))
 		return;
 	foreach(cell, subjects)
-		medsync_notice(lfirst(cell), DAMAGE_NOTICE, row->record,
-					   row->reason ? row->reason : "");
+		tell_of_damage(lfirst(cell), row);
 }
 
 /* Write an event that another session had, or had before it failed. */

@@ -9,8 +9,19 @@
  * frozen when it is inserted and whose WAL is flushed, so that neither the
  * error that follows nor a crash takes it back.  Everybody sees it at once.
  *
- * It is taken over, that is, deleted here and made a row of record_event in
- * one transaction, by the next worker that writes an event, by the next
+ * A get that succeeded gave the content out, whatever becomes of its
+ * transaction.  It writes its row of record_event like any other, then puts
+ * the same event in here for good and deletes that row again, all of it in the
+ * caller's (sub)transaction: if that commits the event is where it belongs,
+ * and if it is rolled back both the event and the deletion are, and the row
+ * here stands.  The row's xmin, although frozen, still names the writer:
+ * as long as that is in progress, or prepared, the row is nobody's business.
+ * So that reading stays cheap its WAL is not flushed but left to the WAL
+ * writer: a crash of the server loses the gets of the last moment (some
+ * wal_writer_delay) that did not commit.
+ *
+ * An event is taken over, that is, deleted here and made a row of
+ * record_event in one transaction, by the next worker that writes an event, by the next
  * caller who puts, gets, grants or revokes, and by a worker that the sealer
  * asks for.  Only workers take over what patients are told of, since a
  * caller who notifies could not prepare its transaction.  An event keeps its
@@ -19,10 +30,11 @@
  * Whoever takes over has a lock to the end of the transaction; others leave
  * it alone and wait for nobody.  A rollback or a crash leaves the row here, and
  * so does an error, which is no caller's business.
- * The table has no index: it is empty but for times of trouble, and a crash
- * could leave a row that no index knows.  It is dumped with the rest; until
- * a row is taken over nothing binds it.  On a standby, and in a transaction
- * that is read-only, nothing is written.
+ * The table has no index: few rows wait, and a crash could leave a row that
+ * no index knows.  It has the dead rows of gets, too, until VACUUM; where it
+ * grew by them a caller looks through it once a second at most.  It is dumped
+ * with the rest; until a row is taken over nothing binds it.  On a standby, and
+ * in a transaction that is read-only, nothing is written.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,11 +43,14 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -57,6 +72,8 @@
 #define LOCK_TRIES			20	/* for the table, LOCK_PAUSE apart */
 #define LOCK_PAUSE			100000L /* microseconds */
 #define RETRY_AFTER			10000	/* milliseconds, after it failed */
+#define SMALL_TABLE			4	/* pages that a caller looks through any time */
+#define LOOK_AFTER			1000	/* milliseconds, in a larger one */
 
 /* attributes of _pending_event */
 enum
@@ -145,6 +162,125 @@ medsync_pending_insert(const MedsyncEventRow *row)
 	return true;
 }
 
+/* Delete a row; false if somebody else is doing something to it. */
+static bool
+delete_row(Relation heap, ItemPointer tid)
+{
+	TM_FailureData failure;
+
+	return table_tuple_delete(heap, tid, GetCurrentCommandId(true),
+							  SnapshotAny, InvalidSnapshot, false, &failure,
+							  false) == TM_Ok;
+}
+
+/*
+ * Write down what our own transaction is doing, and has written to
+ * record_event, in case that it is rolled back.  An error is the caller's.
+ */
+void
+medsync_pending_keep(const MedsyncEventRow *row)
+{
+	Relation	heap = medsync_open(TABLE_NAME, RowExclusiveLock);
+	HeapTuple	tuple = form_row(heap, row);
+	ItemPointerData tid;
+
+	medsync_insert_for_good(heap, tuple);
+	XLogSetAsyncXactLSN(XactLastRecEnd);
+	tid = tuple->t_self;
+	if (!delete_row(heap, &tid))
+		elog(ERROR, "an event that was just written down is gone");
+	heap_freetuple(tuple);
+	table_close(heap, NoLock);
+}
+
+/*---- Looking ----*/
+
+/*
+ * Is a row a get's whose (sub)transaction is in progress, or has just
+ * committed?  Asked in this order: who is not in progress any more has
+ * deleted the row, or never will.
+ */
+static bool
+is_under_way(MedsyncScan *scan, HeapTuple tuple)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, Anum_pending_event,
+									 RelationGetDescr(scan->heap), &isnull);
+	char	   *event = isnull ? NULL : TextDatumGetCString(value);
+	bool		is_get = event != NULL && medsync_event_is_get(event);
+
+	if (event != NULL)
+		pfree(event);
+	return is_get &&
+		(TransactionIdIsInProgress(HeapTupleHeaderGetRawXmin(tuple->t_data)) ||
+		 !table_tuple_satisfies_snapshot(scan->heap, scan->slot,
+										 SnapshotSelf));
+}
+
+/* The next row that waits; as medsync_scan_next(). */
+static HeapTuple
+next_waiting(MedsyncScan *scan)
+{
+	HeapTuple	tuple;
+
+	while ((tuple = medsync_scan_next(scan)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!is_under_way(scan, tuple))
+			break;
+	}
+	return tuple;
+}
+
+/* How many wait, counted up to a limit, and the time of the oldest. */
+static int64
+count_waiting(TimestampTz *oldest, int64 limit)
+{
+	Relation	heap = medsync_open(TABLE_NAME, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(heap);
+	int64		count = 0;
+	MedsyncScan scan;
+	HeapTuple	tuple;
+
+	medsync_scan_begin(&scan, heap, NULL, SnapshotSelf, 0, NULL);
+	while (count < limit && (tuple = next_waiting(&scan)) != NULL)
+	{
+		bool		isnull;
+		TimestampTz at = DatumGetTimestampTz(heap_getattr(tuple,
+														  Anum_pending_at,
+														  desc, &isnull));
+
+		if (oldest != NULL && !isnull && (count == 0 || at < *oldest))
+			*oldest = at;
+		count++;
+	}
+	medsync_scan_end(&scan);
+	table_close(heap, AccessShareLock);
+	return count;
+}
+
+/*
+ * Does anything wait?  In a table that has grown, a caller who saw nothing
+ * does not look again at once.
+ */
+static bool
+anything_waits(bool by_worker)
+{
+	static TimestampTz nothing_at = 0;	/* when there was nothing */
+	Relation	heap = medsync_open(TABLE_NAME, AccessShareLock);
+	bool		is_small = RelationGetNumberOfBlocks(heap) <= SMALL_TABLE;
+
+	table_close(heap, AccessShareLock);
+	if (!by_worker && !is_small &&
+		!TimestampDifferenceExceeds(nothing_at, GetCurrentTimestamp(),
+									LOOK_AFTER))
+		return false;
+	if (count_waiting(NULL, 1) > 0)
+		return true;
+	nothing_at = GetCurrentTimestamp();
+	return false;
+}
+
 /*---- Taking over ----*/
 
 static uint8 *
@@ -206,28 +342,16 @@ find_rows(Relation heap, bool by_worker)
 
 	medsync_scan_begin(&scan, heap, NULL, SnapshotSelf, 0, NULL);
 	while (list_length(found) < limit &&
-		   (tuple = medsync_scan_next(&scan)) != NULL)
+		   (tuple = next_waiting(&scan)) != NULL)
 	{
 		PendingEvent *pending = read_row(heap, tuple);
 
-		CHECK_FOR_INTERRUPTS();
 		if (pending != NULL &&
 			(by_worker || !medsync_event_is_damage(&pending->row)))
 			found = lappend(found, pending);
 	}
 	medsync_scan_end(&scan);
 	return found;
-}
-
-/* Delete a row; false if somebody else is doing something to it. */
-static bool
-delete_row(Relation heap, ItemPointer tid)
-{
-	TM_FailureData failure;
-
-	return table_tuple_delete(heap, tid, GetCurrentCommandId(true),
-							  SnapshotAny, InvalidSnapshot, false, &failure,
-							  false) == TM_Ok;
 }
 
 /* Make one row an event. */
@@ -303,7 +427,7 @@ medsync_pending_take_over(bool by_worker)
 	MemoryContext context;
 	MemoryContext oldcontext;
 
-	if (medsync_pending_count(SnapshotSelf, NULL, 1) == 0)
+	if (!anything_waits(by_worker))
 		return;
 	context = AllocSetContextCreate(CurrentMemoryContext,
 									"medsync pending events",
@@ -320,43 +444,14 @@ medsync_pending_take_over(bool by_worker)
 	MemoryContextDelete(context);
 }
 
-/*---- Looking ----*/
-
-/* How many rows there are, counted up to a limit, and the time of the oldest. */
-int64
-medsync_pending_count(Snapshot snapshot, TimestampTz *oldest, int64 limit)
-{
-	Relation	heap = medsync_open(TABLE_NAME, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(heap);
-	int64		count = 0;
-	MedsyncScan scan;
-	HeapTuple	tuple;
-
-	medsync_scan_begin(&scan, heap, NULL, snapshot, 0, NULL);
-	while (count < limit && (tuple = medsync_scan_next(&scan)) != NULL)
-	{
-		bool		isnull;
-		TimestampTz at = DatumGetTimestampTz(heap_getattr(tuple,
-														  Anum_pending_at,
-														  desc, &isnull));
-
-		CHECK_FOR_INTERRUPTS();
-		if (oldest != NULL && !isnull && (count == 0 || at < *oldest))
-			*oldest = at;
-		count++;
-	}
-	medsync_scan_end(&scan);
-	table_close(heap, AccessShareLock);
-	return count;
-}
+/*---- Status, and the sealer ----*/
 
 /* An item of medsync.status */
 static void
 report_pending(MedsyncStatusReport *report)
 {
 	TimestampTz oldest = GetCurrentTimestamp();
-	int64		count = medsync_pending_count(GetActiveSnapshot(), &oldest,
-											  PG_INT64_MAX);
+	int64		count = count_waiting(&oldest, PG_INT64_MAX);
 	int64		age = (GetCurrentTimestamp() - oldest) / USECS_PER_SEC;
 
 	if (count == 0)
@@ -369,7 +464,7 @@ report_pending(MedsyncStatusReport *report)
 						   MEDSYNC_STATUS_WARNING,
 						   RecoveryInProgress() ?
 						   "The primary enters them into the ledger." :
-						   "Refusals or damage wait to be entered into the ledger: raise max_worker_processes, and see the server's log.");
+						   "Refusals, damage, or reads that were rolled back wait to be entered into the ledger: if that lasts raise max_worker_processes, and see the server's log.");
 }
 
 /* The sealer's turn: have somebody take over what is pending. */
@@ -378,7 +473,7 @@ look_after_pending(void)
 {
 	static TimestampTz failed_at = 0;
 
-	if (medsync_pending_count(SnapshotSelf, NULL, 1) == 0 ||
+	if (count_waiting(NULL, 1) == 0 ||
 		(failed_at != 0 &&
 		 !TimestampDifferenceExceeds(failed_at, GetCurrentTimestamp(),
 									 RETRY_AFTER)))

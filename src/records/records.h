@@ -268,6 +268,7 @@ extern Datum medsync_id_value(const uint8 *id);
 extern void medsync_records_track(void);
 extern void medsync_records_prepare(void);
 extern bool medsync_event_is_damage(const MedsyncEventRow *row);
+extern bool medsync_event_is_get(const char *event);
 extern void medsync_event_write(const MedsyncEventRow *row);
 extern void medsync_record_event(const MedsyncRecordCall *call,
 								 MedsyncRecordEvent event, int32 version,
@@ -282,12 +283,11 @@ extern void medsync_record_damaged(const MedsyncRecordCall *call,
 								   int32 version,
 								   MedsyncRecordReason reason) pg_attribute_noreturn();
 
-/* pending.c: events that no worker could write yet */
+/* pending.c: events that are not in record_event yet */
 extern void medsync_pending_init(void);
 extern bool medsync_pending_insert(const MedsyncEventRow *row);
+extern void medsync_pending_keep(const MedsyncEventRow *row);
 extern void medsync_pending_take_over(bool by_worker);
-extern int64 medsync_pending_count(Snapshot snapshot, TimestampTz *oldest,
-								   int64 limit);
 
 /* verify_records.c */
 extern void medsync_verify_records_init(void);

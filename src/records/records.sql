@@ -151,7 +151,7 @@ COMMENT ON COLUMN medsync.record_event.event IS 'put, version, get, grant, revok
 COMMENT ON COLUMN medsync.record_event.person IS 'Who did it or tried to; NULL: nobody known';
 COMMENT ON COLUMN medsync.record_event.recipient IS 'Of a grant, revocation or new wrap: whose';
 COMMENT ON COLUMN medsync.record_event.role IS 'The session''s role';
-COMMENT ON COLUMN medsync.record_event.reason IS 'Why it was refused, or what is damaged';
+COMMENT ON COLUMN medsync.record_event.reason IS 'Why it was refused, or what is damaged, or that a read was rolled back';
 
 -- No index, and rows that a rollback does not take away: see pending.c.
 CREATE TABLE medsync._pending_event (
@@ -166,12 +166,12 @@ CREATE TABLE medsync._pending_event (
 	reason pg_catalog.text
 );
 REVOKE ALL ON TABLE medsync._pending_event FROM PUBLIC;
-COMMENT ON TABLE medsync._pending_event IS 'Refusals and damage that no worker could write to record_event yet; empty but for times of trouble';
+COMMENT ON TABLE medsync._pending_event IS 'Events that are not in record_event yet: reads that were rolled back, refusals and damage that no worker could write';
 COMMENT ON COLUMN medsync._pending_event.id IS 'Id of the event; it keeps it';
 COMMENT ON COLUMN medsync._pending_event.at IS 'When it happened';
 COMMENT ON COLUMN medsync._pending_event.record IS 'As in record_event';
 COMMENT ON COLUMN medsync._pending_event.version IS 'As in record_event';
-COMMENT ON COLUMN medsync._pending_event.event IS 'denied or damaged';
+COMMENT ON COLUMN medsync._pending_event.event IS 'get, denied or damaged';
 COMMENT ON COLUMN medsync._pending_event.person IS 'As in record_event';
 COMMENT ON COLUMN medsync._pending_event.recipient IS 'As in record_event';
 COMMENT ON COLUMN medsync._pending_event.role IS 'As in record_event';

@@ -53,8 +53,7 @@
 static const char *const secret_functions[] = {
 	"encrypt", "decrypt", "rsa_encrypt", "rsa_decrypt", "sign", "sign_in",
 	"check_signature", "verify_signature", "wrap_key", "unwrap_key",
-	"public_key", "generate_key", "generate_key_pair", "put_record", "get_record",
-	"import_jwe"
+	"public_key", "generate_key", "generate_key_pair", "put_record", "get_record"
 };
 
 /* What a message says, apart from who gets it */

@@ -387,6 +387,7 @@ SQL
 {
 	my $before = event_count("event = 'denied' AND role = 'paul'");
 	my $gets = event_count("event = 'get' AND role = 'alice'");
+	my $grants = event_count("event = 'grant' AND role = 'alice'");
 
 	as($node, $db, 'paul', <<SQL);
 \\set ON_ERROR_STOP 0
@@ -405,7 +406,11 @@ COMMIT;
 SQL
 	is(event_count("event = 'denied' AND role = 'paul'") - $before, 4, 'refusals stay after ROLLBACK');
 	as($node, $db, 'alice', "BEGIN; SELECT length(medsync.get_record('$large')); ROLLBACK;");
-	is(event_count("event = 'get' AND role = 'alice'") - $gets, 0, 'what was done and rolled back was not done');
+	as($node, $db, 'alice', "SELECT length(medsync.get_record('$large'))");
+	is(event_count("event = 'get' AND role = 'alice'") - $gets, 2, 'what was read stays, too');
+	is(event_count("event = 'get' AND role = 'alice' AND reason = 'rolled back'"), 1, 'and says that it was rolled back');
+	as($node, $db, 'alice', "BEGIN; SELECT medsync.grant_record('$large', testing.id('bob')); ROLLBACK;");
+	is(event_count("event = 'grant' AND role = 'alice'") - $grants, 0, 'what else was done and rolled back was not done');
 	is( query($node, $db, <<'SQL'), 'paul|t', 'the ledger\'s entry of a refusal names role and person');
 SELECT role, actor = testing.id('paul')::text FROM medsync.history('medsync.record_event')
 WHERE new_row->>'event' = 'denied' AND new_row->>'role' = 'paul' ORDER BY at DESC LIMIT 1

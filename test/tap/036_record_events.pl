@@ -1,7 +1,8 @@
 
 # What was refused or found damaged is in the ledger exactly once, whatever
 # becomes of the worker that should write it: none is free, it fails, it is
-# killed, the caller is cancelled, the server crashes.
+# killed, the caller is cancelled, the server crashes.  So is what was read,
+# whatever becomes of the transaction that read it.
 
 use strict;
 use warnings;
@@ -25,7 +26,27 @@ my $refusal = "SELECT medsync.get_record('$record')";
 
 sub one { return query($node, $db, $_[0]) }
 sub denied_count { return one("SELECT count(*) FROM medsync.record_event WHERE event = 'denied'") }
-sub pending_count { return one('SELECT count(*) FROM medsync._pending_event') }
+sub pending_count { return one("SELECT count(*) FROM medsync._pending_event WHERE event <> 'get'") }
+sub waiting { return one('SELECT count(*) FROM medsync._pending_event') }
+
+# Gets of a record: how many, how many of them were rolled back.
+sub gets
+{
+	my ($r) = @_;
+
+	return one("SELECT count(*), count(*) FILTER (WHERE reason = 'rolled back') FROM medsync.record_event WHERE event = 'get' AND record = '$r'");
+}
+
+# Read until nothing waits.
+sub take_over
+{
+	for (1 .. 100)
+	{
+		return if waiting() eq '0';
+		as($node, $db, 'alice', "SELECT length(medsync.get_record('$other'))");
+	}
+	die 'events wait for ever';
+}
 
 # Every event is an entry of the ledger, which names who acted.
 sub all_entered
@@ -280,10 +301,136 @@ SQL
 	is($run->{transactions}, 300, 'twelve sessions take over') or diag($run->{err});
 	is(one("SELECT count(*) FROM medsync.record_event WHERE event = 'denied' AND role = 'paul' AND id IN (SELECT (row_key->>'id')::uuid FROM medsync.history('medsync.record_event'))"),
 		one("SELECT count(*) FROM medsync.record_event WHERE event = 'denied' AND role = 'paul'"), 'all are entries');
-	as($node, $db, 'alice', "SELECT medsync.get_record('$record')") foreach 1 .. 3;
-	is(pending_count(), '0', 'none is left');
+	take_over();
+	is(waiting(), '0', 'none is left');
 	is(one("SELECT count(*) FROM medsync.record_event WHERE event = 'denied' AND at = (SELECT at FROM medsync.record_event GROUP BY at HAVING count(*) > 1 ORDER BY count(*) DESC LIMIT 1)"), '1000', 'each is an event once');
 	all_entered('many takers');
+}
+
+# ------------------------------------------------------------------
+# What was read, and then rolled back
+# ------------------------------------------------------------------
+
+$node->safe_psql($db, <<'SQL');
+CREATE TABLE testing.late (i int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+CREATE TABLE testing.kept (i int);
+GRANT INSERT ON testing.late, testing.kept TO alice;
+SQL
+foreach my $case (
+	[ 'COMMIT', 'BEGIN; GET; COMMIT', '1|0' ],
+	[ 'ROLLBACK', 'BEGIN; GET; ROLLBACK', '1|1' ],
+	[ 'ROLLBACK, SERIALIZABLE', 'BEGIN ISOLATION LEVEL SERIALIZABLE; GET; GET; ROLLBACK', '2|2' ],
+	[ 'ROLLBACK TO', 'BEGIN; SAVEPOINT s; GET; ROLLBACK TO s; COMMIT', '1|1' ],
+	[ 'RELEASE, COMMIT', 'BEGIN; SAVEPOINT s; GET; RELEASE s; COMMIT', '1|0' ],
+	[ 'RELEASE, ROLLBACK', 'BEGIN; SAVEPOINT s; GET; RELEASE s; ROLLBACK', '1|1' ],
+	[ 'before, below and after a savepoint', 'BEGIN; GET; SAVEPOINT s; GET; SAVEPOINT t; GET; ROLLBACK TO s; GET; COMMIT', '4|2' ],
+	[ 'an exception block', 'DO $$ BEGIN PERFORM length(RECORD) / 0; EXCEPTION WHEN division_by_zero THEN NULL; END $$', '1|1' ],
+	[ 'an error in the same statement', 'SELECT length(RECORD) / 0', '1|1' ],
+	[ 'an error at commit', 'BEGIN; GET; INSERT INTO testing.late VALUES (1), (1); COMMIT', '1|1' ],
+	[ 'an error after a thousand', 'SELECT sum(length(RECORD)) / 0 FROM generate_series(1, 1000)', '1000|1000' ],
+	[ 'the backend ends', 'BEGIN; GET; SELECT pg_terminate_backend(pg_backend_pid())', '1|1' ],
+	[ 'PREPARE, COMMIT', q(BEGIN; GET; PREPARE TRANSACTION 'get'; GET; COMMIT PREPARED 'get'), '2|0' ],
+	[ 'PREPARE, ROLLBACK', q(BEGIN; GET; PREPARE TRANSACTION 'get'; GET; ROLLBACK PREPARED 'get'), '2|1' ])
+{
+	my ($name, $sql, $expected) = @$case;
+	my $r = put($node, $db, q('read'), []);
+
+	$sql =~ s/GET/SELECT RECORD/g;
+	$sql =~ s/RECORD/medsync.get_record('$r')/g;
+	$node->psql($db, $sql, on_error_stop => 0, extra_params => [ '-U', 'alice' ], stderr => \my $void);
+	take_over();
+	is(gets($r), $expected, "$name: each read is an event, once");
+}
+is(one(<<SQL), 't|t|t|t', 'what was rolled back has person, role, patient and version');
+SELECT bool_and(person = testing.id('alice')), bool_and(role = 'alice'), bool_and(patient = 'patient-1'), bool_and(version = 1)
+FROM medsync.record_event WHERE reason = 'rolled back'
+SQL
+{
+	my $gone = as($node, $db, 'alice', "BEGIN; SELECT medsync.put_record('patient-1', 'x', 'x') AS r \\gset\nSELECT length(medsync.get_record(:'r')); ROLLBACK; SELECT :'r'");
+
+	$gone =~ s/^.*\n//s;
+	take_over();
+	is(gets($gone), '1|1', 'read of a record that was rolled back, too');
+}
+all_entered('rolled back');
+
+# an open transaction is in nobody's way, and nobody takes what is its own
+{
+	my $r = put($node, $db, q('read'), []);
+	my $session = $node->background_psql($db);
+
+	$session->query_safe("SET SESSION AUTHORIZATION alice; BEGIN; SELECT length(medsync.get_record('$r')); SAVEPOINT s; SELECT length(medsync.get_record('$r'));");
+	is(waiting(), '2', 'open: its reads are written down');
+	is(one("SELECT value, state FROM medsync.status WHERE item = 'pending_events'"), '0|ok', 'open: they do not wait yet');
+	my $limits = "SET lock_timeout = '1ms'; SET statement_timeout = '5s'";
+	is(as($node, $db, 'alice', "$limits; BEGIN; SELECT length(medsync.get_record('$r')); ROLLBACK; SELECT length(medsync.get_record('$r'))"), "4\n4", 'open: others read, and take over');
+	denied($node, $db, 'paul', "$limits; SELECT medsync.get_record('$r')", '42501', 'open: a worker takes over');
+	is(gets($r) . '|' . waiting(), '2|1|2', 'open: all but its own');
+	$session->query_safe('ROLLBACK TO s');
+	as($node, $db, 'alice', "SELECT length(medsync.get_record('$other'))");
+	is(gets($r) . '|' . waiting(), '3|2|1', 'open: and what it rolled back');
+	$node->safe_psql($db, 'VACUUM medsync._pending_event');
+
+	my $dump = $node->basedir . '/open';
+	$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr($db) ], 'open: pg_dump');
+	$node->safe_psql('postgres', 'CREATE DATABASE from_open');
+	$node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr('from_open'), $dump ], 'open: pg_restore');
+	denied($node, 'from_open', 'eve', "SELECT medsync.get_record('$r')", '42501', 'open: a refusal there');
+	is(query($node, 'from_open', "SELECT count(*), (SELECT count(*) FROM medsync._pending_event) FROM medsync.record_event WHERE event = 'get' AND record = '$r'"),
+		'4|0', 'open: its read is an event where the dump was restored');
+
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	take_over();
+	is(gets($r), '4|3', 'open: rolled back at last');
+}
+
+# twenty sessions, some of whom roll back
+{
+	my $r = put($node, $db, q('read'), []);
+	my $script = script('random.sql', <<SQL);
+\\set choice random(0, 3)
+BEGIN;
+SELECT length(medsync.get_record('$r'));
+\\if :choice = 0
+INSERT INTO testing.kept VALUES (1);
+COMMIT;
+\\elif :choice = 1
+SAVEPOINT s;
+SELECT length(medsync.get_record('$r'));
+ROLLBACK TO s;
+INSERT INTO testing.kept VALUES (2);
+COMMIT;
+\\else
+ROLLBACK;
+\\endif
+SQL
+	my $run = pgbench_run($node, $db, '-U', 'alice', '-n', '-c', 20, '-j', 2, '-t', 20, '-f', $script);
+
+	is($run->{transactions}, 400, 'twenty sessions read') or diag($run->{err});
+	take_over();
+	my ($kept, $twice) = split /\|/, one('SELECT count(*), count(*) FILTER (WHERE i = 2) FROM testing.kept');
+	is(gets($r), 400 + $twice . '|' . (400 + $twice - $kept), 'twenty sessions: each read is an event, once');
+	$node->safe_psql($db, 'VACUUM medsync._pending_event');
+	is(one(q(SELECT pg_relation_size('medsync._pending_event'))), '0', 'VACUUM has the space back');
+	all_entered('twenty sessions');
+}
+
+# the backend is killed, and the server with it
+{
+	my $r = put($node, $db, q('read'), []);
+	my $session = $node->background_psql($db, on_error_stop => 0);
+
+	$session->query("SET SESSION AUTHORIZATION alice; BEGIN; SELECT length(medsync.get_record('$r'));");
+	my $pid = $session->query('SELECT pg_backend_pid()');
+	my $lsn = one('SELECT pg_current_wal_insert_lsn()');
+	wait_until('the WAL writer has written it', sub { one("SELECT pg_current_wal_flush_lsn() >= '$lsn'") eq 't' });
+	kill 'KILL', $pid;
+	eval { $session->quit };
+	start_after_crash($node);
+	take_over();
+	is(gets($r), '1|1', 'the backend is killed: what it read is an event');
+	all_entered('killed');
 }
 
 # ------------------------------------------------------------------
@@ -305,6 +452,11 @@ restart_with("shared_preload_libraries = 'medsync'\nmax_worker_processes = 3");
 	restart_with('max_worker_processes = 16');
 	wait_until('the sealer has it entered', sub { pending_count() eq '0' });
 	is(denied_count() - $before, 1, 'the sealer has it entered, without anybody\'s call');
+
+	my $r = put($node, $db, q('read'), []);
+	as($node, $db, 'alice', "BEGIN; SELECT length(medsync.get_record('$r')); ROLLBACK");
+	wait_until('the sealer has the read entered', sub { gets($r) eq '1|1' });
+	is(waiting(), '0', 'the sealer has what was rolled back entered, too');
 
 	$node->safe_psql('postgres', 'CREATE DATABASE restored');
 	$node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr('restored'), $dump ], 'pg_restore');
