@@ -482,6 +482,7 @@ medsync_record_refuse(const uint8 *record, const uint8 *actor,
 							 medsync_id_text(record)) :
 			 errmsg("permission denied for records"),
 			 errdetail("The person who acts is not entitled, or nobody acts, or there is no such record."),
+			 errhint("medsync.actor() says who acts: sign in, or have your role registered."),
 			 hide_statement()));
 }
 
