@@ -6,11 +6,11 @@
  * Stored is record_event, a row for each, tracked by the ledger like the
  * records' other tables.  What was done is written in the caller's
  * transaction, and goes with it; but a get gave something out, and leaves
- * its event all the same (pending.c).  What was refused, or found damaged, is written apart
- * (common/apart.c), since the error that follows takes the caller's
- * transaction back; for damage the patient is told as well, by a row of
- * notice and NOTIFY, once a day for each record.  The entries of such a row name the caller's roles and
- * the person who acted.
+ * its event all the same (pending.c).  What was refused, or found damaged,
+ * is written apart (common/apart.c), since the error that follows takes the
+ * caller's transaction back; for damage the patient is told as well, by a
+ * row of notice and NOTIFY, once a day for each record.  The entries of such
+ * a row name the caller's roles and the person who acted.
  *
  * The work apart needs no lock that a caller may hold: record_event has no
  * foreign keys, and is only locked by its inserts, but for the transaction

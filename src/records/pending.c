@@ -72,8 +72,8 @@
 #define LOCK_TRIES			20	/* for the table, LOCK_PAUSE apart */
 #define LOCK_PAUSE			100000L /* microseconds */
 #define RETRY_AFTER			10000	/* milliseconds, after it failed */
-#define SMALL_TABLE			4	/* pages that a caller looks through any time */
-#define LOOK_AFTER			1000	/* milliseconds, in a larger one */
+#define SMALL_TABLE			4	/* pages; a caller looks at any time */
+#define LOOK_AFTER			1000	/* milliseconds; at a larger one */
 
 /* attributes of _pending_event */
 enum
