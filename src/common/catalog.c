@@ -34,6 +34,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/uuid.h"
 
 #include "common/catalog.h"
 #include "common/errors.h"
@@ -499,4 +500,15 @@ medsync_make_bytea(const void *data, size_t len)
 	if (len > 0)
 		memcpy(VARDATA(result), data, len);
 	return result;
+}
+
+/* Text of an id of 16 bytes, as that of a uuid; palloc'd. */
+char *
+medsync_id_text(const uint8 *id)
+{
+	pg_uuid_t	uuid;
+
+	memcpy(uuid.data, id, UUID_LEN);
+	return DatumGetCString(DirectFunctionCall1(uuid_out,
+											   UUIDPGetDatum(&uuid)));
 }

@@ -86,5 +86,6 @@ extern void medsync_act_as_table_owner(Relation rel,
 extern void medsync_act_as_caller(const MedsyncIdentity *caller);
 extern void medsync_spi_execute(const char *command);
 extern bytea *medsync_make_bytea(const void *data, size_t len);
+extern char *medsync_id_text(const uint8 *id);
 
 #endif							/* MEDSYNC_CATALOG_H */

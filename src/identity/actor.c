@@ -27,6 +27,7 @@
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
+#include "common/catalog.h"
 #include "identity/identity_internal.h"
 #include "ledger/journal.h"
 
@@ -114,21 +115,11 @@ set_actor(const char *value, GucAction action)
 	PG_END_TRY();
 }
 
-static char *
-uuid_text(const uint8 *id)
-{
-	pg_uuid_t	uuid;
-
-	memcpy(uuid.data, id, UUID_LEN);
-	return DatumGetCString(DirectFunctionCall1(uuid_out,
-											   UUIDPGetDatum(&uuid)));
-}
-
 /* Somebody has signed in with a key, for the transaction or the session. */
 void
 medsync_actor_sign_in(const uint8 *person, const uint8 *key, bool transaction)
 {
-	set_actor(psprintf("%s %s", uuid_text(person), uuid_text(key)),
+	set_actor(psprintf("%s %s", medsync_id_text(person), medsync_id_text(key)),
 			  transaction ? GUC_ACTION_LOCAL : GUC_ACTION_SET);
 }
 

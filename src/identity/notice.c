@@ -80,9 +80,7 @@ medsync_notice(const char *subject, const char *kind, const uint8 *record,
 						   " (id, at, subject, kind, record, detail)"
 						   " VALUES ($1, $2, $3, $4, $5, $6)",
 						   6, binds);
-	Async_Notify(NOTICE_CHANNEL,
-				 DatumGetCString(DirectFunctionCall1(uuid_out,
-													 UUIDPGetDatum(&id))));
+	Async_Notify(NOTICE_CHANNEL, medsync_id_text(id.data));
 }
 
 /* Read the notices of a subject into the result, as the extension's owner. */

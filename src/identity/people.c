@@ -280,8 +280,7 @@ medsync_register_person(PG_FUNCTION_ARGS)
 	check_kind(kind);
 	medsync_people_new_id(id);
 	if (PG_ARGISNULL(3))
-		subject = cstring_to_text(DatumGetCString(DirectFunctionCall1(uuid_out,
-																	  UUIDPGetDatum(id))));
+		subject = cstring_to_text(medsync_id_text(id->data));
 	else
 		subject = medsync_people_text(fcinfo, 3, "subject");
 	medsync_track_own("person", "subject");

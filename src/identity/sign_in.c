@@ -189,8 +189,7 @@ medsync_challenge(PG_FUNCTION_ARGS)
 	appendStringInfoString(&buf, CHALLENGE_PREFIX);
 	put_hex(&buf, database, sizeof(database));
 	appendStringInfo(&buf, ":%s:",
-					 DatumGetCString(DirectFunctionCall1(uuid_out,
-														 PG_GETARG_DATUM(0))));
+					 medsync_id_text(PG_GETARG_UUID_P(0)->data));
 	put_hex(&buf, nonce, sizeof(nonce));
 	appendStringInfo(&buf, ":" INT64_FORMAT,
 					 unix_time() + CHALLENGE_SECONDS);

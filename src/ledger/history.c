@@ -830,12 +830,8 @@ put_facts(History *history, const MedsyncWalkEntry *item, int64 index,
 		false;
 	if (entry->fields & MEDSYNC_HAS_PERSON)
 	{
-		pg_uuid_t	person;
-
-		memcpy(person.data, entry->person, UUID_LEN);
 		values[HISTORY_ACTOR] =
-			CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(uuid_out,
-																	UUIDPGetDatum(&person))));
+			CStringGetTextDatum(medsync_id_text(entry->person));
 		isnull[HISTORY_ACTOR] = false;
 	}
 }

@@ -170,14 +170,6 @@ track_apart(const uint8 *payload, size_t len)
 	medsync_records_track();
 }
 
-/* Text of an id, palloc'd. */
-char *
-medsync_id_text(const uint8 *id)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out,
-											   UUIDPGetDatum((pg_uuid_t *) unconstify(uint8 *, id))));
-}
-
 /* The session's role, palloc'd; it may have been dropped meanwhile. */
 static const char *
 session_role_name(void)

@@ -263,7 +263,6 @@ extern void medsync_require_key(const uint8 *person);
 
 /* event.c: what was done and what was not */
 extern void medsync_event_init(void);
-extern char *medsync_id_text(const uint8 *id);
 extern Datum medsync_id_value(const uint8 *id);
 extern void medsync_records_track(void);
 extern void medsync_records_prepare(void);
