@@ -48,8 +48,6 @@ extern uint64 medsync_people_execute(const char *command, int count,
 extern void medsync_people_new_id(pg_uuid_t *id);
 extern void medsync_people_require(FunctionCallInfo fcinfo, int n,
 								   const char *name);
-extern text *medsync_people_text(FunctionCallInfo fcinfo, int n,
-								 const char *name);
 extern void medsync_people_check_known(const pg_uuid_t *person);
 extern void medsync_people_revoke(FunctionCallInfo fcinfo, const char *table,
 								  const char *what);

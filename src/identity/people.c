@@ -169,8 +169,8 @@ check_text(const text *value, const char *name)
 }
 
 /* A text argument that must be there, neither empty nor too long. */
-text *
-medsync_people_text(FunctionCallInfo fcinfo, int n, const char *name)
+static text *
+text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	text	   *value;
 
@@ -206,7 +206,7 @@ medsync_people_revoke(FunctionCallInfo fcinfo, const char *table,
 	medsync_people_require(fcinfo, 0, what);
 	binds[0] = medsync_bind_argument(fcinfo, 0, UUIDOID);
 	binds[1] = medsync_bind(TEXTOID,
-							PointerGetDatum(medsync_people_text(fcinfo, 1, "reason")));
+							PointerGetDatum(text_argument(fcinfo, 1, "reason")));
 	PreventCommandIfReadOnly(command);
 	PreventCommandIfParallelMode(command);
 	medsync_track_own(table, "person");
@@ -271,8 +271,8 @@ medsync_register_person(PG_FUNCTION_ARGS)
 {
 	MedsyncBind binds[5];
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
-	text	   *kind = medsync_people_text(fcinfo, 0, "kind");
-	text	   *name = medsync_people_text(fcinfo, 1, "name");
+	text	   *kind = text_argument(fcinfo, 0, "kind");
+	text	   *name = text_argument(fcinfo, 1, "name");
 	text	   *subject;
 
 	PreventCommandIfReadOnly("medsync.register_person()");
@@ -282,7 +282,7 @@ medsync_register_person(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(3))
 		subject = cstring_to_text(medsync_id_text(id->data));
 	else
-		subject = medsync_people_text(fcinfo, 3, "subject");
+		subject = text_argument(fcinfo, 3, "subject");
 	medsync_track_own("person", "subject");
 
 	binds[0] = medsync_bind(UUIDOID, UUIDPGetDatum(id));
@@ -332,7 +332,7 @@ medsync_suspend_person(PG_FUNCTION_ARGS)
 
 	medsync_people_require(fcinfo, 0, "person");
 	binds[1] = medsync_bind(TEXTOID,
-							PointerGetDatum(medsync_people_text(fcinfo, 1, "reason")));
+							PointerGetDatum(text_argument(fcinfo, 1, "reason")));
 	PreventCommandIfReadOnly("medsync.suspend_person()");
 	PreventCommandIfParallelMode("medsync.suspend_person()");
 	medsync_track_own("person", "subject");
@@ -410,7 +410,7 @@ medsync_add_licence(PG_FUNCTION_ARGS)
 	medsync_people_require(fcinfo, 0, "person");
 	for (i = 0; i < (int) lengthof(names); i++)
 		binds[2 + i] = medsync_bind(TEXTOID,
-									PointerGetDatum(medsync_people_text(fcinfo, 1 + i, names[i])));
+									PointerGetDatum(text_argument(fcinfo, 1 + i, names[i])));
 	medsync_people_require(fcinfo, 4, "valid_from");
 	if (!PG_ARGISNULL(5) &&
 		PG_GETARG_TIMESTAMPTZ(5) <= PG_GETARG_TIMESTAMPTZ(4))
