@@ -294,7 +294,7 @@ medsync_apart_main(Datum arg)
 		elog(ERROR, "unknown kind of transaction apart: %d", call.kind);
 	run_call(&call);
 
-	/* a caller who was cancelled does not wait any more */
+	/* a caller whose process is gone does not wait any more */
 	segment = dsm_attach(DatumGetUInt32(arg));
 	if (segment != NULL)
 	{

@@ -4,7 +4,8 @@
  *		Public keys, and what they verify.
  *
  * Stores nothing, takes no locks.  Everything that is mathematics or ASN.1
- * is OpenSSL's; here is what is offered of it, and how strictly.
+ * is OpenSSL's, and libsodium's where a point of Edwards25519 is checked; here
+ * is what is offered of it, and how strictly.
  *
  * A key is one of six kinds and is taken only in the one encoding that it
  * has: whole, as DER, with the parameters that its standard asks for (RFC
@@ -15,7 +16,8 @@
  *
  * A key with which anybody could sign, or to which anybody could open what
  * is wrapped, is no key: points of small order on Edwards25519 and
- * Curve25519 are refused.  No modulus is factored and no primality tested:
+ * Curve25519 are refused (in a frontend program, which has no libsodium and
+ * meets only keys that a server took, those of Curve25519).  No modulus is factored and no primality tested:
  * a holder who wants a weak RSA key could as well publish a strong one.
  *
  * Verifying is a fast path: the contexts are made once for each key, and a
